@@ -1,0 +1,145 @@
+"""portmail gets a mail out through the right port, and never shows a password to an unencrypted line."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from portmail.cause import Cause
+    from portmail.composing import compose
+    from portmail.errors import (
+        AddressError,
+        AuthenticationFailed,
+        CertificateFileError,
+        ConfigurationError,
+        ContentError,
+        CredentialsOnRelay,
+        CredentialsUnusable,
+        DeliveryError,
+        DiscoveryError,
+        ExtensionMissing,
+        HeaderError,
+        InDoubt,
+        InsecureChannel,
+        InvalidRoute,
+        InvalidURL,
+        MessageTooLarge,
+        NoMechanism,
+        NoRecipients,
+        PortmailError,
+        Rejected,
+        UnescapedURL,
+        UnknownScheme,
+        Unreachable,
+    )
+    from portmail.failure import Failure, Phase
+    from portmail.receipt import Attempt, Receipt
+    from portmail.reply import Reply
+    from portmail.retry import Retry
+    from portmail.route import Route
+    from portmail.scripting import send
+    from portmail.security import Security, TlsEvidence
+    from portmail.submitter import AsyncSubmitter, Submitter
+    from portmail.timeouts import Timeouts
+    from portmail.verdict import Verdict
+
+# Where each public name lives. Loaded when first used (PEP 562): a script that only catches an
+# error, or prints the version, pays for nothing else.
+_HOMES = {
+    "cause": ("Cause",),
+    "composing": ("compose",),
+    "errors": (
+        "AddressError",
+        "AuthenticationFailed",
+        "CertificateFileError",
+        "ConfigurationError",
+        "ContentError",
+        "CredentialsOnRelay",
+        "CredentialsUnusable",
+        "DeliveryError",
+        "DiscoveryError",
+        "ExtensionMissing",
+        "HeaderError",
+        "InDoubt",
+        "InsecureChannel",
+        "InvalidRoute",
+        "InvalidURL",
+        "MessageTooLarge",
+        "NoMechanism",
+        "NoRecipients",
+        "PortmailError",
+        "Rejected",
+        "UnescapedURL",
+        "UnknownScheme",
+        "Unreachable",
+    ),
+    "failure": ("Failure", "Phase"),
+    "receipt": ("Attempt", "Receipt"),
+    "reply": ("Reply",),
+    "retry": ("Retry",),
+    "route": ("Route",),
+    "scripting": ("send",),
+    "security": ("Security", "TlsEvidence"),
+    "submitter": ("AsyncSubmitter", "Submitter"),
+    "timeouts": ("Timeouts",),
+    "verdict": ("Verdict",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AddressError",
+    "AsyncSubmitter",
+    "Attempt",
+    "AuthenticationFailed",
+    "Cause",
+    "CertificateFileError",
+    "ConfigurationError",
+    "ContentError",
+    "CredentialsOnRelay",
+    "CredentialsUnusable",
+    "DeliveryError",
+    "DiscoveryError",
+    "ExtensionMissing",
+    "Failure",
+    "HeaderError",
+    "InDoubt",
+    "InsecureChannel",
+    "InvalidRoute",
+    "InvalidURL",
+    "MessageTooLarge",
+    "NoMechanism",
+    "NoRecipients",
+    "Phase",
+    "PortmailError",
+    "Receipt",
+    "Rejected",
+    "Reply",
+    "Retry",
+    "Route",
+    "Security",
+    "Submitter",
+    "Timeouts",
+    "TlsEvidence",
+    "UnescapedURL",
+    "UnknownScheme",
+    "Unreachable",
+    "Verdict",
+    "__version__",
+    "compose",
+    "send",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
