@@ -1,0 +1,73 @@
+"""How is a simple message made? Text, HTML and files, put together as an `EmailMessage`."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+from collections.abc import Iterable
+from email.message import EmailMessage
+from pathlib import Path
+from typing import TypeAlias
+
+from portmail.errors import AddressError, ContentError
+from portmail.header import check_header
+
+Addresses: TypeAlias = str | Iterable[str]
+"""One header's worth of addresses: `"Ops <ops@example.org>, me@example.org"`, or several such."""
+
+
+def compose(
+    *,
+    to: Addresses,
+    subject: str,
+    text: str = "",
+    html: str | None = None,
+    sender: str | None = None,
+    cc: Addresses = (),
+    bcc: Addresses = (),
+    reply_to: Addresses = (),
+    attachments: Iterable[str | os.PathLike[str]] = (),
+) -> EmailMessage:
+    """Make a message of text, or HTML with text beside it, and files.
+
+    `sender` is the From header. Date and Message-ID are added when it is sent.
+
+    Raises:
+        HeaderError: a header holds a line break.
+        AddressError: a header cannot be read as addresses.
+        ContentError: an attachment cannot be read.
+    """
+    message = EmailMessage()
+    headers = {"From": sender or (), "To": to, "Cc": cc, "Bcc": bcc, "Reply-To": reply_to}
+    for name, addresses in headers.items():
+        _set_addresses(message, name, addresses=addresses)
+    check_header("Subject", value=subject)
+    message["Subject"] = subject
+    message.set_content(text)
+    if html is not None:
+        message.add_alternative(html, subtype="html")
+    for path in attachments:
+        _attach(message, path=Path(path))
+    return message
+
+
+def _set_addresses(message: EmailMessage, name: str, *, addresses: Addresses) -> None:
+    joined = addresses if isinstance(addresses, str) else ", ".join(addresses)
+    if not joined:
+        return
+    check_header(name, value=joined)
+    try:
+        message[name] = joined
+    except Exception as exc:  # the standard library's parser fails in many ways
+        raise AddressError(f"{name}: {joined!r} cannot be read as addresses: {exc}") from exc
+
+
+def _attach(message: EmailMessage, *, path: Path) -> None:
+    kind, encoding = mimetypes.guess_type(path.name)
+    maintype, _, subtype = (kind if kind and not encoding else "application/octet-stream").partition("/")
+    check_header("filename", value=path.name)
+    try:
+        data = path.read_bytes()
+    except OSError as exc:
+        raise ContentError(f"the attachment {path} cannot be read: {exc.strerror}") from None
+    message.add_attachment(data, maintype=maintype, subtype=subtype, filename=path.name)

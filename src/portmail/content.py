@@ -1,0 +1,197 @@
+"""What travels? A message as canonical CRLF octets, checked, with its size known beforehand."""
+
+from __future__ import annotations
+
+import copy
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from email.generator import BytesGenerator
+from email.message import EmailMessage, Message
+from email.parser import BytesHeaderParser
+from email.policy import SMTP, Compat32, EmailPolicy
+from email.utils import formatdate, make_msgid
+from typing import Any, TypeAlias
+
+from portmail.addresses import in_ascii
+from portmail.errors import ContentError, HeaderError, PortmailError
+from portmail.header import MAX_LINE, Field, check_header, check_same_names, split_header
+
+AnyMessage: TypeAlias = EmailMessage | Message | bytes
+"""What can be sent: an `EmailMessage`, an old `Message`, or the octets of a whole message."""
+
+BLOCK = 64 * 1024
+"""Octets written at a time."""
+
+_HIDDEN = ("bcc", "resent-bcc")
+_EMPTY_LINE = re.compile(rb"^\r?\n|(?<=\n)\r?\n")
+_LONE_CR = re.compile(rb"\r(?!\n)")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The header section and body, as they travel: CRLF line ends, no Bcc, no line over 998 octets."""
+
+    data: bytes
+    message_id: str
+    needs_smtputf8: bool
+    """Octets above 127 in the header section (RFC 6531 section 3.1)."""
+
+    @property
+    def size(self) -> int:
+        """Octets, without dot-stuffing and the final dot (RFC 1870 section 3)."""
+        return len(self.data)
+
+    @property
+    def needs_8bitmime(self) -> bool:
+        """Octets above 127 anywhere (RFC 6152)."""
+        return not self.data.isascii()
+
+    def blocks(self) -> Iterator[bytes]:
+        """The octets after DATA, dot-stuffed (RFC 5321 section 4.5.2), without the final dot."""
+        start = 0
+        while start < len(self.data):
+            # Cut behind a line end, so that every block begins a line; no line is longer than a block.
+            end = self.data.rfind(b"\r\n", start, start + BLOCK) + 2
+            block = self.data[start:end].replace(b"\r\n.", b"\r\n..")
+            yield b"." + block if block.startswith(b".") else block
+            start = end
+
+
+def content_of(message: Message, *, sender: str) -> Content:
+    """The content of a message object; the object stays as it is.
+
+    Date, Message-ID and From (`sender`) are added where they are missing.
+
+    Raises:
+        HeaderError: a header that would not arrive as the one header that it is.
+        ContentError: a body that no server could take, or one that cannot be serialized.
+    """
+    for part in message.walk():
+        for name, value in part.items():
+            check_header(name, value=_unfolded(str(value), part=part))
+    visible = copy.copy(message)
+    for name in _HIDDEN:  # deleting also gives the copy a list of headers of its own
+        del visible[name]
+    fields, body = split_header(_canonical(_flattened(visible)))
+    check_same_names(fields, intended=visible.keys())
+    return _finished(fields, body, sender=sender)
+
+
+def content_of_octets(data: bytes, *, sender: str) -> Content:
+    """The content of a message that is octets already.
+
+    Beyond line ends, Bcc and what is missing, nothing changes.
+
+    Raises:
+        HeaderError, ContentError: as `content_of`.
+    """
+    if _LONE_CR.search(_head(data)):
+        raise HeaderError("a header holds a carriage return without line feed: take it out")
+    fields, body = split_header(_canonical(data))
+    visible = [field for field in fields if field.name not in _HIDDEN]
+    return _finished(visible, body, sender=sender)
+
+
+def headers_of(data: bytes) -> Message:
+    """The header section of octets, as a message object, to read addresses from."""
+    return BytesHeaderParser(policy=SMTP).parsebytes(_head(data))
+
+
+def _head(data: bytes) -> bytes:
+    """What stands before the first empty line."""
+    end = _EMPTY_LINE.search(data)
+    return data[: end.start()] + b"\r\n" if end else data
+
+
+def _unfolded(value: str, *, part: Message) -> str:
+    # The old policy keeps the folding of what it parsed, which is harmless.
+    return re.sub(r"\r?\n(?=[ \t])", "", value) if isinstance(part.policy, Compat32) else value
+
+
+def _flattened(message: Message) -> bytes:
+    """Serialize; `message` is a copy of ours, whose headers may be rewritten."""
+    policy: Any = message.policy
+    changes: dict[str, Any] = {"linesep": "\r\n"}
+    if isinstance(policy, EmailPolicy):
+        # Raw UTF-8 in headers only where an address cannot be written without it.
+        changes["utf8"] = any(not local.isascii() for local in _local_parts(message))
+        if not changes["utf8"]:
+            _write_a_labels(message)
+    target = io.BytesIO()
+    try:
+        BytesGenerator(target, mangle_from_=False, policy=policy.clone(**changes)).flatten(message)
+    except PortmailError:
+        raise
+    except Exception as exc:
+        raise ContentError(f"the message cannot be serialized: {type(exc).__name__}: {exc}") from exc
+    return target.getvalue()
+
+
+def _local_parts(message: Message) -> Iterator[str]:
+    for value in message.values():
+        for address in getattr(value, "addresses", ()):
+            yield address.username
+
+
+def _write_a_labels(message: Message) -> None:
+    """Write internationalized domains in address headers in ASCII (RFC 5890)."""
+    for name, value in message.items():
+        if groups := in_ascii(value):
+            message.replace_header(name, groups)  # type: ignore[arg-type]  # the policy takes them
+
+
+def _canonical(data: bytes) -> bytes:
+    """CRLF line ends only (RFC 5321 section 2.3.8), at the end as well.
+
+    Raises:
+        ContentError: NUL octets, or a line of more than 998 octets.
+    """
+    data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+    if not data.endswith(b"\r\n"):
+        data += b"\r\n"
+    if b"\0" in data:
+        raise ContentError("the message holds NUL octets: encode that part as base64")
+    long_line = _long_line(data)
+    if long_line is not None:
+        number = data.count(b"\n", 0, long_line) + 1
+        raise ContentError(
+            f"line {number} of the message has more than {MAX_LINE} octets (RFC 5321 section 4.5.3.1.6): "
+            "encode that part as quoted-printable or base64, or fold the header"
+        )
+    return data
+
+
+def _long_line(data: bytes) -> int | None:
+    """Where a line of more than 998 octets begins, None if there is none."""
+    start = 0
+    while start < len(data):
+        # The last line end within reach: as many short lines as fit are passed in one step.
+        end = data.rfind(b"\r\n", start, start + MAX_LINE + 2)
+        if end < 0:
+            return start
+        start = end + 2
+    return None
+
+
+def _finished(fields: Sequence[Field], body: bytes, *, sender: str) -> Content:
+    names = {field.name for field in fields}
+    domain = sender.rpartition("@")[2] if sender.isascii() else ""
+    missing = {
+        "Date": formatdate(localtime=True),
+        "From": sender,
+        "Message-ID": make_msgid(domain=domain.strip("[]") or "localhost"),
+    }
+    added = [
+        Field(name.lower(), f"{name}: {value}\r\n".encode())
+        for name, value in missing.items()
+        if value and name.lower() not in names
+    ]
+    head = b"".join(field.octets for field in (*fields, *added))
+    return Content(head + body, _message_id((*fields, *added)), not head.isascii())
+
+
+def _message_id(fields: Sequence[Field]) -> str:
+    octets = next(field.octets for field in fields if field.name == "message-id")
+    return octets.partition(b":")[2].decode("utf-8", "replace").strip()

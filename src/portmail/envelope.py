@@ -1,0 +1,111 @@
+"""Who is it from and for? `Mailbox` and `Envelope` (RFC 5321 section 2.3.1); the door to email-validator.
+
+What is decided here is, octet for octet, what is sent in MAIL and RCPT: nothing downstream
+quotes, folds, trims or parses an address again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from portmail.errors import AddressError, NoRecipients
+
+_NEUTRAL = ".example.com"
+"""Lent to a private domain while its syntax is checked, see `_validated`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """An address that can travel.
+
+    `text` is for people and receipts: normalized (NFC, domain in lower case and in its own
+    script). `path` is what goes between `<` and `>`: with A-labels wherever the local part is
+    ASCII, so that SMTPUTF8 is needed for as few addresses as possible.
+    """
+
+    text: str
+    path: str
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether only a server with SMTPUTF8 can take it (RFC 6531)."""
+        return not self.path.isascii()
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The reverse-path (None: the null reverse-path `<>`) and the forward-paths, without repeats."""
+
+    sender: Mailbox | None
+    recipients: tuple[Mailbox, ...]
+
+    @classmethod
+    def of(cls, *, sender: str, recipients: Iterable[str]) -> Envelope:
+        """Check every address; `sender=""` is the null reverse-path.
+
+        Raises:
+            AddressError: an address that cannot travel; the text names it.
+            NoRecipients: there is nobody to send to.
+        """
+        if isinstance(recipients, str):
+            recipients = (recipients,)
+        forward = {box.path: box for box in map(mailbox, recipients)}
+        if not forward:
+            raise NoRecipients("the message has no recipients: fill To, Cc or Bcc, or give recipients=")
+        return cls(mailbox(sender) if sender else None, tuple(forward.values()))
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether any of the addresses needs SMTPUTF8."""
+        return any(box.needs_smtputf8 for box in (self.sender, *self.recipients) if box)
+
+
+@lru_cache(maxsize=4096)  # a cache: validating costs more than sending
+def mailbox(address: str) -> Mailbox:
+    """Check an address: syntax only, no DNS; private domains (`root@localhost`, `ops@intranet`) are fine.
+
+    Raises:
+        AddressError: it cannot travel; the text says what to change.
+    """
+    if not isinstance(address, str):
+        raise AddressError(f"{address!r} is no address: give a str like me@example.org")
+    _, at, domain = address.rpartition("@")
+    if not at:
+        raise AddressError(f"{address!r} has no @: write it like me@example.org")
+    local, domain, ascii_domain = _validated(address, private=_is_private(domain))
+    text = f"{local}@{domain}"
+    return Mailbox(text, f"{local}@{ascii_domain}" if local.isascii() else text)
+
+
+def _is_private(domain: str) -> bool:
+    """Whether the domain is one that email-validator refuses since the public Internet has no such name."""
+    from email_validator import SPECIAL_USE_DOMAIN_NAMES
+
+    last_label = domain.lower().rpartition(".")[2]
+    single = last_label == domain.lower() and not last_label.isdecimal()
+    return single or any(f".{domain.lower()}".endswith(f".{name}") for name in SPECIAL_USE_DOMAIN_NAMES)
+
+
+def _validated(address: str, *, private: bool) -> tuple[str, str, str]:
+    """(local part, domain, domain in A-labels), normalized."""
+    from email_validator import EmailNotValidError, validate_email
+
+    # Mail is submitted inside companies and test networks too. email-validator can be told so
+    # only by changing a list that the whole process shares; instead, such a domain is checked
+    # as a subdomain of one that it takes.
+    suffix = _NEUTRAL if private else ""
+    try:
+        valid = validate_email(
+            address + suffix,
+            check_deliverability=False,
+            strict=True,
+            allow_smtputf8=True,
+            allow_quoted_local=True,
+            allow_domain_literal=True,
+        )
+    except EmailNotValidError as exc:
+        raise AddressError(f"{address!r} cannot be used as an address: {exc}") from None
+    ascii_domain = valid.ascii_domain or valid.domain
+    return valid.local_part, valid.domain.removesuffix(suffix), ascii_domain.removesuffix(suffix)

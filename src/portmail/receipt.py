@@ -1,0 +1,46 @@
+"""What became of a message? `Receipt`, and `Attempt`: one route tried and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from portmail.failure import Failure, Phase
+from portmail.reply import Reply
+from portmail.route import Route
+from portmail.security import TlsEvidence
+from portmail.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One route tried, and how it ended. `error` is None on the route that took the message."""
+
+    route: Route
+    phase: Phase
+    error: Failure | None
+    verdict: Verdict
+    seconds: float
+
+    def __str__(self) -> str:
+        how = str(self.error) if self.error else "accepted"
+        return f"{self.route}: {how} ({self.seconds:.1f} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The server has the message. `refused` holds the recipients that it did not take, with its reply.
+
+    `reply` is the reply to the final dot, `tls` what the connection proved (None: unencrypted),
+    `attempts` every route tried on the way, in order, `duration` seconds from `send` to the reply.
+    """
+
+    message_id: str
+    sender: str
+    accepted: tuple[str, ...]
+    refused: Mapping[str, Reply]
+    reply: Reply
+    route: Route
+    tls: TlsEvidence | None
+    attempts: tuple[Attempt, ...]
+    duration: float

@@ -1,0 +1,116 @@
+"""What did a server say? `Reply`, and the reader that turns octets into replies (RFC 5321 section 4.2)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_LINE = 8192
+"""Octets in one reply line. RFC 5321 section 4.5.3.1.5 says 512; long AUTH and error lines go beyond it."""
+
+MAX_REPLY = 4 * MAX_LINE
+"""Octets in one reply. A server that streams `250-` for ever must not fill our memory."""
+
+_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+_ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?:\s+|$)")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+class MalformedReply(ValueError):  # an event on the wire, turned into a Failure at once
+    """The server sent something that is not an SMTP reply; `.line` is what it sent."""
+
+    def __init__(self, line: bytes) -> None:
+        super().__init__(printable(line.decode("utf-8", "replace"))[:120])
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A server's reply: a reply code, the enhanced status code if there is one, and its text.
+
+    `text` is for people: the lines joined by newlines, without the enhanced codes, and without
+    control characters, since it ends on terminals and in logs.
+    """
+
+    code: int
+    enhanced: str | None = None
+    text: str = ""
+
+    @property
+    def positive(self) -> bool:
+        """2yz or 3yz: go on."""
+        return 200 <= self.code < 400
+
+    @property
+    def transient(self) -> bool:
+        """4yz: the same may be accepted later (RFC 5321 section 4.2.1)."""
+        return 400 <= self.code < 500
+
+    @property
+    def permanent(self) -> bool:
+        """5yz: the same will be refused again (RFC 5321 section 4.2.1)."""
+        return 500 <= self.code < 600
+
+    def __str__(self) -> str:
+        words = (str(self.code), self.enhanced, self.text.replace("\n", " "))
+        return " ".join(word for word in words if word)
+
+    @classmethod
+    def from_lines(cls, code: int, lines: list[str]) -> Reply:
+        """Make a reply of its text lines, each of which may begin with an enhanced status code."""
+        found = [_ENHANCED.match(line) for line in lines]
+        texts = [line[match.end() :] if match else line for line, match in zip(lines, found, strict=True)]
+        # RFC 2034 section 4: the class digit repeats the reply code's; where it does not, we
+        # believe the reply code and forget the other.
+        agreeing = (m.group().strip() for m in found if m and m.group(1) == str(code)[0])
+        return cls(code, next(agreeing, None), printable("\n".join(texts)).strip())
+
+
+class ReplyReader:
+    """Octets in, replies out; no I/O.
+
+    One reader serves one connection. After `MalformedReply` it is of no further use, nor is
+    the connection: nobody can say which command the next octets answer.
+    """
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._lines: list[str] = []
+        self._code = 0
+        self._size = 0
+
+    @property
+    def amid(self) -> bool:
+        """Whether octets of an unfinished reply are waiting for the rest."""
+        return bool(self._tail or self._lines)
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """Take what arrived; return the replies that are complete now, in order.
+
+        Raises:
+            MalformedReply: not a reply line, a code that changes within one reply, or too long.
+        """
+        *lines, self._tail = (self._tail + data).split(b"\n")
+        if len(self._tail) > MAX_LINE:
+            raise MalformedReply(self._tail)
+        return [reply for line in lines if (reply := self._line(line.removesuffix(b"\r")))]
+
+    def _line(self, line: bytes) -> Reply | None:
+        match = _LINE.fullmatch(line)
+        self._size += len(line)
+        if match is None or len(line) > MAX_LINE or self._size > MAX_REPLY:
+            raise MalformedReply(line)
+        code = int(match[1])
+        if self._lines and code != self._code:  # RFC 5321 section 4.2.1: the same on every line
+            raise MalformedReply(line)
+        self._code = code
+        self._lines.append((match[3] or b"").decode("utf-8", "replace"))
+        if match[2] == b"-":
+            return None
+        reply = Reply.from_lines(code, self._lines)
+        self._lines, self._size = [], 0
+        return reply
+
+
+def printable(text: str) -> str:
+    """The text without control characters (newlines stay): safe on a terminal and in a log."""
+    return _CONTROL.sub("?", text)

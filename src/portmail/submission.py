@@ -1,0 +1,74 @@
+"""What is handed over? A `Submission`: envelope and content together, checked before any socket opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from email.message import Message
+
+from portmail.addresses import recipients_in, sender_in
+from portmail.content import AnyMessage, Content, content_of, content_of_octets, headers_of
+from portmail.envelope import Envelope, mailbox
+from portmail.errors import AddressError, ContentError, PortmailError
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One message on its way: what is decided here is what is sent."""
+
+    envelope: Envelope
+    content: Content
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether an address or a header needs SMTPUTF8 (RFC 6531)."""
+        return self.envelope.needs_smtputf8 or self.content.needs_smtputf8
+
+    @classmethod
+    def of(
+        cls,
+        message: AnyMessage,
+        *,
+        sender: str | None = None,
+        recipients: Iterable[str] | None = None,
+        default_sender: str | None = None,
+    ) -> Submission:
+        """Check the message and take its envelope from the header where none is given.
+
+        `sender=""` is the null reverse-path. `default_sender` serves where the message names nobody.
+
+        Raises:
+            AddressError: an address or header that cannot travel, or no sender or recipient at all.
+        """
+        try:
+            return cls._checked(message, sender=sender, recipients=recipients, default_sender=default_sender)
+        except PortmailError:
+            raise
+        except Exception as exc:  # the standard library's header parser fails in many ways
+            raise ContentError(f"the message cannot be read: {type(exc).__name__}: {exc}") from exc
+
+    @classmethod
+    def _checked(
+        cls,
+        message: AnyMessage,
+        *,
+        sender: str | None,
+        recipients: Iterable[str] | None,
+        default_sender: str | None,
+    ) -> Submission:
+        header = headers_of(message) if isinstance(message, bytes) else message
+        if not isinstance(header, Message):
+            raise ContentError(
+                f"{type(message).__name__} is no message: give an email.message.EmailMessage, or bytes"
+            )
+        author = sender_in(header) or default_sender or ""
+        if sender is None and not author:
+            raise AddressError("the message has no From: set it, or give sender=")
+        envelope = Envelope.of(
+            sender=author if sender is None else sender,
+            recipients=recipients_in(header) if recipients is None else recipients,
+        )
+        visible = mailbox(author or sender or "").path if author or sender else ""
+        if isinstance(message, bytes):
+            return cls(envelope, content_of_octets(message, sender=visible))
+        return cls(envelope, content_of(message, sender=visible))

@@ -1,0 +1,130 @@
+"""What does an account URL mean? The schemes as a table, and errors that say how to write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+from portmail.errors import (
+    CredentialsOnRelay,
+    DiscoveryError,
+    InvalidRoute,
+    InvalidURL,
+    UnescapedURL,
+    UnknownScheme,
+)
+from portmail.route import RELAY, SUBMISSION, SUBMISSIONS
+from portmail.security import Security
+
+Where: TypeAlias = Mapping[str, Any]
+"""The part of the settings that says where: host, port, security."""
+
+_RELAY_TLS = {
+    "if-offered": Security.OPPORTUNISTIC,
+    "require": Security.STARTTLS,
+    "none": Security.PLAINTEXT,
+}
+
+_HOW_TO_ESCAPE = (
+    "write @ as %40, # as %23, / as %2F, ? as %3F, : as %3A and % as %25, or use PORTMAIL_PASSWORD"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What an account URL says. Its `repr` shows no password."""
+
+    route: Where
+    username: str | None
+    password: str | None = field(repr=False)
+    tls_ca: str | None
+    sender: str | None
+
+
+def _relay(options: dict[str, str]) -> Where:
+    wish = options.pop("tls", "if-offered")
+    if wish not in _RELAY_TLS:
+        raise InvalidURL(f"?tls={wish} is unknown: use one of {', '.join(_RELAY_TLS)}")
+    return {"port": RELAY, "security": _RELAY_TLS[wish]}
+
+
+SCHEMES: Mapping[str, Callable[[dict[str, str]], Where]] = MappingProxyType(
+    {
+        "submission": lambda _: {"port": SUBMISSION, "security": Security.STARTTLS},
+        "submissions": lambda _: {"port": SUBMISSIONS, "security": Security.IMPLICIT_TLS},
+        "smtps": lambda _: {"port": SUBMISSIONS, "security": Security.IMPLICIT_TLS},
+        "smtp": lambda _: {},
+        "relay": _relay,
+    }
+)
+"""What each scheme means; a function of the URL's options, of which it takes its own."""
+
+
+def parse_url(url: str) -> Account:
+    """Read an account URL such as `submission://me:secret@mail.example.com`.
+
+    The user name and password are percent-decoded. No error shows the password.
+
+    Raises:
+        UnknownScheme, UnescapedURL, InvalidRoute, CredentialsOnRelay, InvalidURL.
+    """
+    scheme, separator, rest = url.strip().partition("://")
+    scheme = scheme.lower()
+    if scheme == "auto":
+        raise DiscoveryError("this version does not find servers by itself: use smtp://user:password@host")
+    if not separator or scheme not in SCHEMES:
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise UnknownScheme(f"{scheme[:20] if separator else 'no scheme'!r} is unknown: use one of {known}")
+    authority, options = _split(rest)
+    userinfo, _, where = authority.rpartition("@")
+    username, password = _userinfo(userinfo)
+    if scheme == "relay" and userinfo:
+        raise CredentialsOnRelay("a relay takes no credentials: take them out, or use submission://")
+    host, port = _host_and_port(where)
+    route = {"host": host} | dict(SCHEMES[scheme](options)) | ({"port": port} if port else {})
+    account = Account(route, username, password, options.pop("ca", None), options.pop("from", None))
+    if options:
+        raise InvalidURL(f"?{next(iter(options))}= is unknown here: use ca, from, and tls with relay://")
+    return account
+
+
+def _split(rest: str) -> tuple[str, dict[str, str]]:
+    """The authority and the options; complains where a raw character cuts the URL in the wrong place."""
+    match = re.fullmatch(r"([^/?#]*)(/[^?#]*)?(?:\?([^#]*))?(#.*)?", rest, re.DOTALL)
+    assert match is not None  # every part is optional
+    authority, path, query, fragment = match.groups()
+    behind = f"{path or ''}{query or ''}{fragment or ''}"
+    # "from" and "ca" may hold an @; then there is one in front of the ? as well, or no user at all.
+    cut_early = "@" not in authority and "@" in re.sub(r"(?:^|&)(?:from|ca)=[^&]*", "", behind)
+    if fragment is not None or cut_early or authority.count("@") > 1:
+        raise UnescapedURL(f"a user name or password in the URL must be percent-encoded: {_HOW_TO_ESCAPE}")
+    if path not in (None, "/"):
+        raise InvalidURL(f"the URL has a path, {path!r}, which means nothing: take it out")
+    return authority, dict(parse_qsl(query or "", keep_blank_values=True))
+
+
+def _userinfo(userinfo: str) -> tuple[str | None, str | None]:
+    if re.search(r"%(?![0-9A-Fa-f]{2})", userinfo) or re.search(r"[\s\x00-\x1f\x7f]", userinfo):
+        raise UnescapedURL(f"a user name or password in the URL must be percent-encoded: {_HOW_TO_ESCAPE}")
+    username, colon, password = userinfo.partition(":")
+    # Octets that are no UTF-8 stay what they are, as surrogates.
+    return (
+        unquote(username, errors="surrogateescape") or None,
+        unquote(password, errors="surrogateescape") if colon else None,
+    )
+
+
+def _host_and_port(where: str) -> tuple[str, int | None]:
+    match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(.*))?", where, re.DOTALL)
+    host, port = match.groups() if match else (where, None)
+    if not host:
+        raise InvalidRoute("the URL names no host: write it like submission://me:secret@mail.example.com")
+    if port is None:
+        return host, None
+    if not (port.isascii() and port.isdecimal()):
+        raise InvalidRoute("the URL's port is no number: give one from 1 to 65535 behind the colon")
+    return host, int(port)
