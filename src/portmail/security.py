@@ -1,0 +1,245 @@
+"""May a credential travel here? The auditor's page: proof of encryption, and the only way to a secret.
+
+Four rules, kept by types and by the socket, not by settings:
+
+1. `SecureChannel` can be made only of a live transport whose TLS object itself says: TLS 1.2 or
+   newer, certificate required, host name checked, common names not believed.
+2. `Credentials.reveal` gives its secret for a `SecureChannel` only, and asks the transport again.
+3. A `Secret` does not print, compare, copy or pickle.
+4. No function takes a `PlainChannel` and `Credentials`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NoReturn, Protocol, TypeAlias
+
+from portmail.errors import CredentialsUnusable, InsecureChannel
+from portmail.reply import Reply
+
+SecretSource: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""A password or token, or a callable (sync or async) that returns it when it is needed."""
+
+_STRONG = ("TLSv1.2", "TLSv1.3")  # RFC 8314 section 4.1, RFC 8996
+
+
+class Security(Enum):
+    """How a connection is secured."""
+
+    IMPLICIT_TLS = "implicit-tls"
+    """TLS from the first octet: "submissions", RFC 8314 section 3.3."""
+    STARTTLS = "starttls"
+    """Upgraded in the dialogue (RFC 3207), and required: never "if offered"."""
+    OPPORTUNISTIC = "opportunistic"
+    """Encrypted if offered, proving nothing (RFC 7435). A relay's; never carries credentials."""
+    PLAINTEXT = "plaintext"
+    """Unencrypted, asked for by name. A relay's inside a trusted network; never carries credentials."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the mode insists on verified TLS."""
+        return self in (Security.IMPLICIT_TLS, Security.STARTTLS)
+
+
+class LiveTransport(Protocol):
+    """What of an asyncio transport is asked for proof."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """The transport's own word about itself."""
+
+
+class Line(Protocol):
+    """A connection as a channel sees it: what can be said on it, and the transport that carries it."""
+
+    @property
+    def transport(self) -> LiveTransport:
+        """The transport that carries what is said now."""
+
+    async def command(self, line: bytes, *, seconds: float) -> Reply:
+        """Write a command, return its reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class TlsEvidence:
+    """What a finished handshake says. `peer_name` is the name that was verified, None if none was."""
+
+    version: str
+    cipher: str
+    peer_name: str | None
+
+
+def evidence_of(transport: LiveTransport) -> TlsEvidence | None:
+    """What the transport's TLS object says; None where there is no TLS."""
+    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
+    if tls is None or (version := tls.version()) is None:
+        return None
+    cipher = tls.cipher()
+    return TlsEvidence(version, cipher[0] if cipher else "", tls.server_hostname if _verified(tls) else None)
+
+
+def _verified(tls: ssl.SSLObject) -> bool:
+    context = tls.context
+    return (
+        context.verify_mode is ssl.CERT_REQUIRED
+        and context.check_hostname
+        and not context.hostname_checks_common_name  # RFC 9525 section 6.3: SAN or nothing
+        and bool(tls.getpeercert())
+    )
+
+
+class PlainChannel:
+    """An open connection that has proved nothing. It can carry a relay's mail, never a credential."""
+
+    __slots__ = ("line",)
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+
+    @property
+    def evidence(self) -> TlsEvidence | None:
+        """What its TLS says, if it has any."""
+        return evidence_of(self.line.transport)
+
+
+class SecureChannel:
+    """A connection that has proved its encryption and its peer's name.
+
+    It holds the very line on which the proof was found, so that what is shown to the channel
+    cannot be said anywhere else.
+
+    Raises:
+        InsecureChannel: the live transport cannot prove it.
+    """
+
+    __slots__ = ("host", "line")
+
+    def __init__(self, line: Line, *, host: str) -> None:
+        self.line = line
+        self.host = host
+        self.prove()
+
+    @property
+    def evidence(self) -> TlsEvidence:
+        """The proof, read from the live transport."""
+        return self.prove()
+
+    def prove(self) -> TlsEvidence:
+        """Ask the transport now. Raises `InsecureChannel` if it does not prove what is needed."""
+        evidence = evidence_of(self.line.transport)
+        if evidence is None:
+            raise InsecureChannel("the connection is not encrypted")
+        if evidence.version not in _STRONG:
+            raise InsecureChannel(f"{evidence.version} is too old: TLS 1.2 is the least")
+        if evidence.peer_name is None or evidence.peer_name.lower() != self.host.lower():
+            raise InsecureChannel(f"nothing proves that the server is {self.host}")
+        return evidence
+
+
+Channel: TypeAlias = PlainChannel | SecureChannel
+
+
+class SecretKind(Enum):
+    """What a secret is, since mechanisms differ."""
+
+    PASSWORD = "password"  # noqa: S105
+    TOKEN = "token"  # noqa: S105
+
+
+class Secret:
+    """A password or token that does not show itself."""
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: SecretSource) -> None:
+        if isinstance(source, str):
+            _check_secret(source)
+        elif not callable(source):
+            raise CredentialsUnusable("a password or token must be a str, or a callable that returns one")
+        self._source = source
+
+    async def resolve(self) -> str:
+        """The secret itself. Only `Credentials.reveal` calls this."""
+        if isinstance(self._source, str):
+            return self._source
+        answer = self._source()
+        value = await answer if inspect.isawaitable(answer) else answer
+        _check_secret(value)
+        return value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a secret is neither copied nor pickled: give a callable that fetches it")
+
+
+def _check_secret(value: object) -> None:
+    # Says nothing of the value itself, in any error.
+    if not isinstance(value, str):
+        raise CredentialsUnusable(f"a password or token must be a str, not {type(value).__name__}")
+    if not value or "\0" in value:
+        raise CredentialsUnusable("a password or token must not be empty nor hold a NUL character")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who we are and the proof (RFC 4422). The proof is had by `reveal`, for a `SecureChannel` only."""
+
+    username: str
+    secret: Secret
+    kind: SecretKind
+
+    def __post_init__(self) -> None:
+        if not self.username or any(ord(char) < 32 or ord(char) == 127 for char in self.username):
+            raise CredentialsUnusable("the user name must not be empty nor hold control characters")
+
+    async def reveal(self, channel: SecureChannel) -> bytes:
+        """The secret's octets, after the channel has proved once more that it may have them.
+
+        Raises:
+            InsecureChannel: the channel cannot prove its encryption now.
+            CredentialsUnusable: the callable failed, or returned what cannot be carried.
+        """
+        if type(channel) is not SecureChannel:
+            raise InsecureChannel("credentials are shown to a SecureChannel only")
+        channel.prove()
+        try:
+            secret = await self.secret.resolve()
+        except CredentialsUnusable:
+            raise
+        except Exception as exc:
+            raise CredentialsUnusable(
+                f"the callable for the {self.kind.value} failed: {type(exc).__name__}"
+            ) from exc
+        channel.prove()  # fetching it may have taken a while
+        # Octets that are no UTF-8 come from files, URLs and the environment as surrogates.
+        return secret.encode("utf-8", "surrogateescape")
+
+
+def credentials(
+    *, username: str | None, password: SecretSource | None, token: SecretSource | None
+) -> Credentials | None:
+    """Credentials of what a user gave, None where nothing was given.
+
+    Raises:
+        CredentialsUnusable: half of them, or both a password and a token.
+    """
+    if password is not None and token is not None:
+        raise CredentialsUnusable("give a password or a token, not both")
+    kind = SecretKind.PASSWORD if token is None else SecretKind.TOKEN
+    source = password if token is None else token
+    if source is None and username is None:
+        return None
+    if source is None:
+        raise CredentialsUnusable(
+            "a user name without password or token: give password= or PORTMAIL_PASSWORD"
+        )
+    if username is None:
+        raise CredentialsUnusable(
+            "a password or token without a user name: give username= or PORTMAIL_USERNAME"
+        )
+    return Credentials(username, Secret(source), kind)
