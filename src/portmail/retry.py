@@ -1,0 +1,87 @@
+"""When is a submission tried again? The retry policy; the only door to tenacity."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from portmail.errors import (
+    ConfigurationError,
+    DeliveryError,
+    InDoubt,
+    InsecureChannel,
+    Rejected,
+)
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+T = TypeVar("T")
+
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
+"""Seconds. Blips pass in one; greylisting takes minutes, and is a job queue's work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often a whole submission is tried, and for how many seconds retries may begin.
+
+    Only what is provably not sent and may pass is tried again: no answer, or a 4yz reply.
+    What is in doubt never is, nor what was insecure, nor a 5yz reply, unless its code is in
+    `also`: for a server that is known to mean "later" with, say, 554.
+    """
+
+    attempts: int = 2
+    total: float = 30.0
+    also: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1 or self.total <= 0:
+            raise ConfigurationError("retry: attempts must be at least 1, and total more than 0 seconds")
+        if not all(isinstance(code, int) and 500 <= code < 600 for code in self.also):
+            raise ConfigurationError("retry: also takes reply codes from 500 to 599")
+
+
+def worth_retrying(error: BaseException, *, policy: Retry) -> bool:
+    """Whether the policy tries again after this error."""
+    if not isinstance(error, DeliveryError) or isinstance(error, InDoubt | InsecureChannel):
+        return False
+    if isinstance(error, Rejected) and error.reply and error.reply.code in policy.also:
+        return True
+    return error.temporary
+
+
+async def retrying(
+    operation: Callable[[], Awaitable[T]],
+    *,
+    policy: Retry | None,
+    seconds: float,
+    sleep: Callable[[float], Awaitable[None]],
+) -> T:
+    """Run the operation until it succeeds, may not be retried, or the policy's limits are reached.
+
+    No retry begins after `seconds`. The last error is raised as it is.
+    """
+    if policy is None:
+        return await operation()
+    from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay
+
+    run = AsyncRetrying(
+        sleep=sleep,
+        wait=_pause,
+        stop=stop_after_attempt(policy.attempts) | stop_before_delay(min(policy.total, seconds)),
+        retry=retry_if_exception(lambda error: worth_retrying(error, policy=policy)),
+        reraise=True,
+    )
+    return await run(operation)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds: what the server asked for, else longer each time, with jitter so that a crowd spreads."""
+    from tenacity import wait_exponential_jitter
+
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, DeliveryError) and error.retry_after is not None:
+        return error.retry_after
+    return wait_exponential_jitter(initial=_FIRST_WAIT, max=_LONGEST_WAIT)(state)
