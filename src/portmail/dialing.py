@@ -1,0 +1,181 @@
+"""How is a host reached? Names resolved, addresses raced (RFC 8305), every refusal given its kind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import errno
+import ipaddress
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar, cast
+
+from portmail.cause import Cause
+from portmail.failure import Failure, Phase, RouteFailed
+from portmail.racing import Runner, race
+from portmail.route import Route, is_name
+
+T = TypeVar("T")
+Sockaddr: TypeAlias = tuple[Any, ...]
+
+NEXT_ADDRESS = 0.25
+"""Seconds until the next address is tried beside the one before (RFC 8305 section 5)."""
+
+# What each firewall action and routing failure looks like at connect(), on Linux and elsewhere.
+_KINDS: Mapping[int, Cause] = MappingProxyType(
+    {
+        errno.ECONNREFUSED: Cause.REFUSED,
+        errno.ETIMEDOUT: Cause.TIMED_OUT,
+        errno.ENETUNREACH: Cause.UNREACHABLE,
+        errno.EADDRNOTAVAIL: Cause.UNREACHABLE,
+        errno.EAFNOSUPPORT: Cause.UNREACHABLE,
+        errno.EINVAL: Cause.UNREACHABLE,  # a blackhole route
+        errno.EHOSTUNREACH: Cause.PROHIBITED,  # ICMP admin-prohibited arrives as this
+        errno.EACCES: Cause.PROHIBITED,
+        errno.EPERM: Cause.PROHIBITED,
+        errno.ECONNRESET: Cause.DROPPED,
+        errno.ECONNABORTED: Cause.DROPPED,
+    }
+)
+
+# Of several addresses' failures, the one that says most about what stands in the way.
+_TELLING = (Cause.TIMED_OUT, Cause.PROHIBITED, Cause.DROPPED, Cause.REFUSED, Cause.UNREACHABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address of a host, ready for connect()."""
+
+    family: int
+    sockaddr: Sockaddr
+
+    def __str__(self) -> str:
+        return str(self.sockaddr[0])
+
+
+async def dial(route: Route, *, seconds: float) -> socket.socket:
+    """Connect to the route's host: the first of its addresses that answers.
+
+    Raises:
+        RouteFailed: in phase CONNECT, with the kind of failure and what each address said.
+    """
+    failures: dict[Address, Cause] = {}
+    try:
+        async with asyncio.timeout(seconds):
+            addresses = interleaved(await resolve(route))
+            runners = [_runner(address, failures=failures) for address in addresses]
+            connected = await race(runners)
+    except TimeoutError:
+        failure = Failure(Phase.CONNECT, Cause.TIMED_OUT, f"after {seconds:.1f} s{_told(failures)}")
+        raise RouteFailed(failure) from None
+    if connected is None:
+        cause = next((kind for kind in _TELLING if kind in failures.values()), Cause.UNREACHABLE)
+        raise RouteFailed(Failure(Phase.CONNECT, cause, _told(failures).removeprefix(", ")))
+    return connected
+
+
+def own_name(sock: socket.socket) -> str:
+    """What we call ourselves in EHLO: our full name, or the address literal (RFC 5321 section 4.1.3).
+
+    The name is what the system is called; nobody is asked over the network, which can take seconds.
+    """
+    name = socket.gethostname()
+    if "." in name and is_name(name):
+        return name
+    address = ipaddress.ip_address(sock.getsockname()[0].partition("%")[0])
+    return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
+
+
+async def resolve(route: Route) -> list[Address]:
+    """The host's addresses, in the order the system prefers them.
+
+    Raises:
+        RouteFailed: the name does not exist, or could not be resolved just now.
+    """
+    try:
+        found = await _getaddrinfo(route)
+    except (socket.gaierror, UnicodeError) as exc:
+        passing = isinstance(exc, socket.gaierror) and exc.errno in (socket.EAI_AGAIN, socket.EAI_FAIL)
+        cause = Cause.RESOLVER_FAILED if passing else Cause.NAME_NOT_FOUND
+        raise RouteFailed(Failure(Phase.CONNECT, cause, route.host)) from None
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
+
+
+async def _getaddrinfo(route: Route) -> list[tuple[Any, ...]]:
+    kind = socket.SOCK_STREAM
+    try:  # an address needs no resolver, and so no thread
+        return socket.getaddrinfo(route.host, route.port, type=kind, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass
+    return await _in_a_daemon_thread(lambda: socket.getaddrinfo(route.host, route.port, type=kind))
+
+
+async def _in_a_daemon_thread(work: Callable[[], T]) -> T:
+    """Run what blocks in a thread of its own: a dead resolver must not keep a program from ending."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def report(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(cast("T", result))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = context.run(work)
+        except Exception as exc:  # noqa: BLE001  # handed over to the one who waits
+            error = exc
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(report, result, error)
+
+    try:
+        threading.Thread(target=run, name="portmail-resolver", daemon=True).start()
+    except RuntimeError:  # the interpreter is going down and starts no thread: then in this one
+        return work()
+    return await future
+
+
+def interleaved(addresses: Sequence[Address]) -> list[Address]:
+    """The addresses with families in turn, so that one dead family costs one delay (RFC 8305 section 4)."""
+    families: dict[int, list[Address]] = {}
+    for address in addresses:
+        families.setdefault(address.family, []).append(address)
+    turns = itertools.zip_longest(*families.values())
+    return [address for turn in turns for address in turn if address is not None]
+
+
+def _runner(address: Address, *, failures: dict[Address, Cause]) -> Runner[socket.socket]:
+    async def run() -> socket.socket:
+        try:
+            return await _connect(address)
+        except OSError as exc:
+            failures[address] = _KINDS.get(exc.errno or 0, Cause.UNREACHABLE)
+            raise
+
+    return Runner(run, lambda: asyncio.sleep(NEXT_ADDRESS), socket.socket.close)
+
+
+async def _connect(address: Address) -> socket.socket:
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(0)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _told(failures: Mapping[Address, Cause]) -> str:
+    return "".join(f", {address} {cause.value}" for address, cause in failures.items())

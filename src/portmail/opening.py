@@ -1,0 +1,146 @@
+"""Which route is ready first? One route's opening, and the race of several."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from portmail.cause import Cause, Nature
+from portmail.dialing import dial, own_name
+from portmail.failure import Failure, Phase, RouteFailed
+from portmail.racing import Runner, race
+from portmail.receipt import Attempt
+from portmail.route import Route
+from portmail.sasl import Mechanism, choose
+from portmail.security import Security
+from portmail.settings import Settings
+from portmail.timeouts import Deadline
+from portmail.transports.session import Session, open_session
+from portmail.transports.smtp import greeted
+from portmail.transports.tls import unproven_context
+from portmail.verdict import Verdict, judge
+
+NEXT_ROUTE_UNCONNECTED = 0.3
+"""Seconds without a TCP connection, after which the next route starts: a blocked port is silent."""
+
+NEXT_ROUTE_UNREADY = 2.0
+"""Seconds from the connection, after which the next route starts: a slow greeting is still welcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A route that is open: its session, and the mechanism for the credentials (None without any)."""
+
+    session: Session
+    mechanism: Mechanism | None
+
+
+class Opening:
+    """One route on its way to being ready; afterwards, how that went."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        settings: Settings,
+        verified: ssl.SSLContext,
+        deadline: Deadline,
+        danger: asyncio.Event,
+    ) -> None:
+        self.route = route
+        self.failure: Failure | None = None
+        self.ready: Ready | None = None
+        self.started: float | None = None
+        self._ended: float | None = None
+        self._phase = Phase.CONNECT
+        self._connected = asyncio.Event()
+        self._settings = settings
+        self._context = verified if route.security.encrypted else unproven_context()
+        self._deadline = deadline
+        self._danger = danger
+
+    async def run(self) -> Ready:
+        """Open the route. Raises `RouteFailed`; `failure` keeps it."""
+        self.started = time.monotonic()
+        try:
+            self._refuse_weaker()
+            self.ready = await self._open()
+        except RouteFailed as exc:
+            self.failure = exc.failure
+            if exc.failure.nature is Nature.INSECURE and self.route.security.encrypted:
+                self._danger.set()
+            raise
+        except Exception as exc:  # a fault of ours costs this route, and is told
+            self.failure = Failure(self._phase, Cause.FAULT, repr(exc))
+            raise RouteFailed(self.failure) from exc
+        finally:
+            self._ended = time.monotonic()
+        return self.ready
+
+    async def patience(self) -> None:
+        """Return when the next route should start beside this one."""
+        try:
+            async with asyncio.timeout(NEXT_ROUTE_UNCONNECTED):
+                await self._connected.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(NEXT_ROUTE_UNREADY)
+
+    def attempt(self) -> Attempt:
+        """How it went, for the record, where another route won or none did."""
+        failure = self.failure or Failure(self._phase, Cause.OVERTAKEN)
+        return Attempt(self.route, failure.phase, failure, judge(failure), self._seconds(until=self._ended))
+
+    def ended(self, failure: Failure | None) -> Attempt:
+        """How it went with the message, for the record of the route that won."""
+        seconds = self._seconds(until=None)
+        if failure is None:
+            return Attempt(self.route, Phase.DONE, None, Verdict.ACCEPTED, seconds)
+        return Attempt(self.route, failure.phase, failure, judge(failure), seconds)
+
+    def _seconds(self, *, until: float | None) -> float:
+        now = time.monotonic() if until is None else until
+        return now - (now if self.started is None else self.started)
+
+    def _refuse_weaker(self) -> None:
+        # Whoever can make a secure route fail could otherwise choose the unproven one for us.
+        if self._danger.is_set() and not self.route.security.encrypted:
+            raise RouteFailed(Failure(Phase.CONNECT, Cause.WEAKER))
+
+    async def _open(self) -> Ready:
+        settings, route = self._settings, self.route
+        sock = await dial(route, seconds=self._deadline.seconds(Phase.CONNECT))
+        self._connected.set()
+        self._phase = Phase.TLS if route.security is Security.IMPLICIT_TLS else Phase.GREETING
+        name = settings.local_hostname or own_name(sock)
+        seconds = self._deadline.seconds(Phase.GREETING)
+        wire = await greeted(sock, route=route, context=self._context, local_hostname=name, seconds=seconds)
+        self._phase = Phase.EHLO
+        session = await open_session(
+            wire, route=route, context=self._context, local_hostname=name, deadline=self._deadline
+        )
+        try:
+            self._refuse_weaker()
+            return Ready(session, self._mechanism(session))
+        except RouteFailed:
+            wire.dismiss()
+            raise
+
+    def _mechanism(self, session: Session) -> Mechanism | None:
+        credentials = self._settings.credentials
+        if credentials is None:
+            return None
+        offered = session.extensions.mechanisms
+        mechanism = choose(offered, kind=credentials.kind)
+        if mechanism is None:
+            told = f"it offers {', '.join(offered)}" if offered else "it offers no AUTH at all"
+            raise RouteFailed(Failure(Phase.EHLO, Cause.NO_MECHANISM, told))
+        return mechanism
+
+
+async def first_ready(openings: Sequence[Opening], *, discard: Callable[[Ready], None]) -> Ready | None:
+    """Race the openings; return the first that is ready, None when all have failed."""
+    return await race([Runner(opening.run, opening.patience, discard) for opening in openings])
