@@ -1,0 +1,50 @@
+"""How does a script send one mail? `portmail.send`: one line, the account from the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Unpack
+
+from portmail.composing import Addresses, compose
+from portmail.receipt import Receipt
+from portmail.submitter import Account, Submitter
+
+
+def send(
+    *,
+    to: Addresses,
+    subject: str,
+    text: str = "",
+    html: str | None = None,
+    sender: str | None = None,
+    cc: Addresses = (),
+    bcc: Addresses = (),
+    reply_to: Addresses = (),
+    attachments: Iterable[str | os.PathLike[str]] = (),
+    url: str | None = None,
+    **account: Unpack[Account],
+) -> Receipt:
+    """Compose a message and submit it.
+
+    The account is PORTMAIL_URL and its friends, or `url` in place of the first; the keyword
+    arguments of `Submitter` win over both. `sender` is the From header, PORTMAIL_FROM where it is not given.
+
+    Raises:
+        ConfigurationError, AddressError: found before anything is connected.
+        DeliveryError: the message was not accepted, or nobody knows (`InDoubt`).
+    """
+    message = compose(
+        to=to,
+        subject=subject,
+        text=text,
+        html=html,
+        sender=sender,
+        cc=cc,
+        bcc=bcc,
+        reply_to=reply_to,
+        attachments=attachments,
+    )
+    environ = {**os.environ, "PORTMAIL_URL": url} if url else os.environ
+    with Submitter.from_env(environ, **account) as submitter:
+        return submitter.send(message)

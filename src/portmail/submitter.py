@@ -1,0 +1,189 @@
+"""How does a program hand a message over? `AsyncSubmitter` and `Submitter`: two doors, one house."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Self, TypedDict, Unpack
+
+from portmail import settings as wishes
+from portmail.blocking import LoopThread
+from portmail.content import AnyMessage
+from portmail.delivery import Delivery, Farewells
+from portmail.receipt import Receipt
+from portmail.retry import Retry
+from portmail.route import Route
+from portmail.security import SecretSource, Security
+from portmail.settings import PathLike, Settings
+from portmail.submission import Submission
+from portmail.timeouts import Timeouts
+from portmail.transports.tls import verified_context
+
+
+class Account(TypedDict, total=False):
+    """The keyword arguments that say which server, who we are, and how patient.
+
+    `host` alone means 587 with STARTTLS, then 465 with implicit TLS, and without credentials then 25.
+    `port` and `security` name one route; `routes` names them all. `username` with `password` or
+    `token` (a str, or a callable, sync or async, that returns one) are the credentials.
+    `tls_ca` is a PEM file added to the system's trust store,
+    `client_cert` a PEM file with certificate and key. `local_hostname` is said in EHLO.
+    `timeouts` is seconds for the whole submission, or `Timeouts`; `retry` a `Retry`, or None for none.
+    """
+
+    host: str | None
+    port: int | None
+    security: Security | None
+    username: str | None
+    password: SecretSource | None
+    token: SecretSource | None
+    routes: Sequence[Route] | None
+    tls_ca: PathLike | None
+    client_cert: PathLike | None
+    local_hostname: str | None
+    timeouts: float | Timeouts | None
+    retry: Retry | None
+
+
+class Wishes(Account, total=False):
+    """The keyword arguments of both submitters: those of `Account`, and the default `sender`."""
+
+    sender: str | None
+
+
+class _Door:
+    """What both doors have: settings, checked before any socket opens."""
+
+    settings: Settings
+
+    def __init__(self, address: str | None = None, **keywords: Unpack[Wishes]) -> None:
+        self._open(wishes.from_arguments(address, **keywords))
+
+    @classmethod
+    def from_url(cls, url: str, **keywords: Unpack[Wishes]) -> Self:
+        """A submitter of an account URL such as `submission://me:secret@mail.example.com`.
+
+        Raises:
+            ConfigurationError: the URL cannot be understood, or asks for what is not allowed.
+        """
+        return cls._with(wishes.from_url(url, **keywords))
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **keywords: Unpack[Wishes]) -> Self:
+        """A submitter of PORTMAIL_URL, PORTMAIL_USERNAME, PORTMAIL_PASSWORD, PORTMAIL_PASSWORD_FILE,
+        PORTMAIL_FROM and PORTMAIL_CA. Keyword arguments win over the URL, the URL over the others.
+
+        Raises:
+            ConfigurationError: a variable cannot be understood.
+            DiscoveryError: no server is named.
+        """
+        return cls._with(wishes.from_environment(os.environ if environ is None else environ, **keywords))
+
+    @classmethod
+    def _with(cls, settings: Settings) -> Self:
+        door = cls.__new__(cls)
+        door._open(settings)  # noqa: SLF001  # it is our own
+        return door
+
+    def _open(self, settings: Settings) -> None:
+        verified_context(tls_ca=settings.tls_ca, client_cert=settings.client_cert)  # complains now
+        self.settings = settings
+
+    def __repr__(self) -> str:
+        routes = ", ".join(str(route) for route in self.settings.routes)
+        return f"<{type(self).__name__} {routes}>"
+
+    def _submission(
+        self, message: AnyMessage, *, sender: str | None, recipients: Iterable[str] | None
+    ) -> Submission:
+        return Submission.of(
+            message, sender=sender, recipients=recipients, default_sender=self.settings.sender
+        )
+
+
+class AsyncSubmitter(_Door):
+    """Submits messages from asyncio programs. See `Wishes` for the keyword arguments.
+
+    One submitter serves an application for as long as it lives, and any number of tasks.
+
+    Raises:
+        ConfigurationError: wishes that cannot be met; found here, before any socket opens.
+    """
+
+    def _open(self, settings: Settings) -> None:
+        super()._open(settings)
+        self._farewells = Farewells()
+
+    async def send(
+        self,
+        message: AnyMessage,
+        *,
+        sender: str | None = None,
+        recipients: Iterable[str] | None = None,
+    ) -> Receipt:
+        """Submit one message: an `EmailMessage`, a `Message`, or octets. Bcc never travels.
+
+        The envelope comes from the header; `sender` (`""` for the null reverse-path) and
+        `recipients` replace it.
+
+        Raises:
+            AddressError: an address or header that cannot travel; nothing was connected.
+            DeliveryError: it was not accepted, or nobody knows (`InDoubt`); the subclass says which.
+        """
+        submission = self._submission(message, sender=sender, recipients=recipients)
+        return await Delivery(submission, settings=self.settings, farewells=self._farewells).deliver()
+
+    async def aclose(self) -> None:
+        """Wait until the connections have said goodbye: a few seconds at most."""
+        await self._farewells.finish()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+class Submitter(_Door):
+    """Submits messages from blocking programs. The same as `AsyncSubmitter`, without await.
+
+    Threads may share one; it works inside a running loop (which it blocks), after fork, and at exit.
+
+    Raises:
+        ConfigurationError: wishes that cannot be met; found here, before any socket opens.
+    """
+
+    def _open(self, settings: Settings) -> None:
+        super()._open(settings)
+        self._loop = LoopThread()
+
+    def send(
+        self,
+        message: AnyMessage,
+        *,
+        sender: str | None = None,
+        recipients: Iterable[str] | None = None,
+    ) -> Receipt:
+        """Submit one message. Arguments, result and errors are those of `AsyncSubmitter.send`."""
+        submission = self._submission(message, sender=sender, recipients=recipients)
+
+        async def deliver() -> Receipt:
+            farewells = Farewells()
+            return await Delivery(submission, settings=self.settings, farewells=farewells).deliver()
+
+        return self._loop.run(deliver)
+
+    def close(self) -> None:
+        """End the loop's thread; connections say goodbye first. A closed submitter opens again when used."""
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
