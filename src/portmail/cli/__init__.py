@@ -1,0 +1,54 @@
+"""How is portmail used from the shell? `portmail demo`, `portmail send`; exit codes of sysexits(3)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from portmail import __version__
+from portmail.cli import demo, sending
+from portmail.cli.exits import INTERRUPTED, SOFTWARE, USAGE, exit_code
+from portmail.cli.report import print_error
+from portmail.errors import PortmailError
+
+COMMANDS = (demo, sending)
+"""Each has NAME, HELP, `arguments(parser)` and `run(options)`, which returns the exit code."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong and how it goes, with the exit code of sysexits(3)."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. No exception leaves, whatever happens."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.run(options))
+    except PortmailError as error:
+        print_error(error, as_json=options.json)
+        return exit_code(error)
+    except KeyboardInterrupt as stopped:
+        notes = getattr(stopped, "__notes__", ["portmail: stopped"])
+        print("\n".join(notes), file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # a person gets a sentence, never a traceback
+        print(f"portmail: this should not happen: {type(error).__name__}: {error}", file=sys.stderr)
+        return SOFTWARE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="portmail", description="Gets a mail out through the right port.")
+    parser.add_argument("--version", action="version", version=f"portmail {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        sub = commands.add_parser(command.NAME, help=command.HELP, description=command.HELP)
+        sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        command.arguments(sub)
+        sub.set_defaults(run=command.run)
+    return parser

@@ -1,0 +1,87 @@
+"""How is a result told? As lines for a person, or as JSON for a program; never with a secret."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from portmail.errors import DeliveryError, PortmailError, Rejected
+from portmail.receipt import Attempt, Receipt
+from portmail.reply import Reply
+from portmail.security import TlsEvidence
+
+
+def print_receipt(receipt: Receipt, *, as_json: bool) -> None:
+    """Tell what became of an accepted message, on standard output."""
+    if as_json:
+        print(json.dumps(receipt_as_data(receipt), ensure_ascii=False))
+        return
+    print(f"accepted by {receipt.route}, {tls_in_words(receipt.tls)}: {receipt.reply}")
+    print(f"  for {', '.join(receipt.accepted)}")
+    for recipient, reply in receipt.refused.items():
+        print(f"  refused: {recipient}: {reply}", file=sys.stderr)
+
+
+def print_error(error: PortmailError, *, as_json: bool) -> None:
+    """Tell why it did not work: JSON on standard output, or words on standard error."""
+    if as_json:
+        print(json.dumps(error_as_data(error), ensure_ascii=False))
+    else:
+        print(f"portmail: {error}", file=sys.stderr)
+
+
+def tls_in_words(tls: TlsEvidence | None) -> str:
+    """`TLS 1.3, certificate verified`, and what there may be instead."""
+    if tls is None:
+        return "unencrypted"
+    proved = f"certificate verified for {tls.peer_name}" if tls.peer_name else "certificate not verified"
+    return f"{tls.version.replace('TLSv', 'TLS ')}, {proved}"
+
+
+def receipt_as_data(receipt: Receipt) -> dict[str, Any]:
+    """The receipt as JSON-ready data."""
+    tls = receipt.tls
+    return {
+        "status": "accepted",
+        "message_id": receipt.message_id,
+        "sender": receipt.sender,
+        "accepted": list(receipt.accepted),
+        "refused": {who: _reply(reply) for who, reply in receipt.refused.items()},
+        "reply": _reply(receipt.reply),
+        "route": str(receipt.route),
+        "tls": {"version": tls.version, "cipher": tls.cipher, "peer_name": tls.peer_name} if tls else None,
+        "attempts": [_attempt(attempt) for attempt in receipt.attempts],
+        "duration": round(receipt.duration, 3),
+    }
+
+
+def error_as_data(error: PortmailError) -> dict[str, Any]:
+    """The error as JSON-ready data."""
+    told: dict[str, Any] = {"status": "error", "error": type(error).__name__, "text": str(error)}
+    if isinstance(error, DeliveryError):
+        told |= {
+            "message_id": error.message_id,
+            "temporary": error.temporary,
+            "retry_after": error.retry_after,
+            "attempts": [_attempt(attempt) for attempt in error.attempts],
+        }
+    if isinstance(error, Rejected):
+        told["refused"] = {who: _reply(reply) for who, reply in error.refused.items()}
+    return told
+
+
+def _reply(reply: Reply) -> dict[str, Any]:
+    return {"code": reply.code, "enhanced": reply.enhanced, "text": reply.text}
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    failure = attempt.error
+    return {
+        "route": str(attempt.route),
+        "phase": attempt.phase.value,
+        "cause": failure.cause.value if failure else None,
+        "text": str(failure) if failure else "accepted",
+        "verdict": attempt.verdict.value,
+        "seconds": round(attempt.seconds, 3),
+    }
