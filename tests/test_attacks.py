@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,8 @@ import portmail
 from portmail import Cause, Route, Security
 from portmail.sandbox import Sandbox
 from portmail.sandbox.certificates import Authority
+from tests.leaks import PASSWORD, USER, traces
 from tests.messages import RECIPIENT, message
-from tests.secrets import PASSWORD, USER, traces
 from tests.servers.dialogue import Player, play
 
 HOST = "127.0.0.1"
@@ -37,16 +37,14 @@ class Certificates:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     trusted = Authority(tmp_path_factory.mktemp("trusted"))
     other = Authority(tmp_path_factory.mktemp("other"))
-    past = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    past = datetime(2020, 1, 1, tzinfo=UTC)
     return Certificates(
         trusted.ca_path,
         {
             "good": trusted.server_context(HOST),
             "wrong host": trusted.server_context("elsewhere.example"),
             "expired": trusted.server_context(HOST, not_after=past),
-            "not yet valid": trusted.server_context(
-                HOST, not_before=datetime(2100, 1, 1, tzinfo=timezone.utc)
-            ),
+            "not yet valid": trusted.server_context(HOST, not_before=datetime(2100, 1, 1, tzinfo=UTC)),
             "untrusted": other.server_context(HOST),
         },
     )
@@ -98,7 +96,8 @@ STARTTLS_ATTACKS = {
     ),
     "EHLO refused": (f"{GREETING}S: 502 5.5.1 no EHLO here", Cause.REFUSED_PERMANENT),
     "an EHLO reply glued to the greeting": (
-        'RAW "220 hi\\r\\n250-mail.example.com\\r\\n250 AUTH PLAIN\\r\\n"\nC: EHLO *\nS: 250 mail.example.com',
+        'RAW "220 hi\\r\\n250-mail.example.com\\r\\n250 AUTH PLAIN\\r\\n"\n'
+        "C: EHLO *\nS: 250 mail.example.com",
         Cause.STARTTLS_NOT_OFFERED,
     ),
 }

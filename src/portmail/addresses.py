@@ -44,13 +44,31 @@ def _addresses(message: Message, *, names: tuple[str, ...]) -> Iterator[str]:
             yield from (address.addr_spec for address in _parsed(name, value=value).addresses)
 
 
+def read_addresses(name: str, *, text: str) -> Any:
+    """The text as a structured address header.
+
+    Raises:
+        AddressError: it does not read as addresses beyond doubt.
+    """
+    try:
+        header = _REGISTRY(name, text)
+    except Exception as exc:  # the standard library's parser fails in many ways
+        raise AddressError(f"{name}: {text!r} cannot be read as addresses: {exc}") from exc
+    return _beyond_doubt(name, header=header, text=text)
+
+
 def _parsed(name: str, *, value: Any) -> Any:
     """The value as a structured header. Old messages have plain strings."""
-    header = value if hasattr(value, "addresses") else _REGISTRY(name, " ".join(str(value).split()))
+    if hasattr(value, "addresses"):
+        return _beyond_doubt(name, header=value, text=str(value))
+    return read_addresses(name, text=" ".join(str(value).split()))
+
+
+def _beyond_doubt(name: str, *, header: Any, text: str) -> Any:
     for defect in header.defects:
         if isinstance(defect, _DOUBTFUL):
             raise AddressError(
-                f"{name}: {str(value)!r} does not read as addresses beyond doubt ({defect}): "
+                f"{name}: {text!r} does not read as addresses beyond doubt ({defect}): "
                 "write them as Name <me@example.org>, separated by commas"
             )
     return header

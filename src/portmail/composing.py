@@ -9,7 +9,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import TypeAlias
 
-from portmail.errors import AddressError, ContentError
+from portmail.addresses import read_addresses
+from portmail.errors import ContentError
 from portmail.header import check_header
 
 Addresses: TypeAlias = str | Iterable[str]
@@ -56,10 +57,7 @@ def _set_addresses(message: EmailMessage, name: str, *, addresses: Addresses) ->
     if not joined:
         return
     check_header(name, value=joined)
-    try:
-        message[name] = joined
-    except Exception as exc:  # the standard library's parser fails in many ways
-        raise AddressError(f"{name}: {joined!r} cannot be read as addresses: {exc}") from exc
+    message[name] = read_addresses(name, text=joined)
 
 
 def _attach(message: EmailMessage, *, path: Path) -> None:

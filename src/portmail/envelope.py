@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+
 from portmail.errors import AddressError, NoRecipients
 
 _NEUTRAL = ".example.com"
@@ -81,8 +83,6 @@ def mailbox(address: str) -> Mailbox:
 
 def _is_private(domain: str) -> bool:
     """Whether the domain is one that email-validator refuses since the public Internet has no such name."""
-    from email_validator import SPECIAL_USE_DOMAIN_NAMES
-
     last_label = domain.lower().rpartition(".")[2]
     single = last_label == domain.lower() and not last_label.isdecimal()
     return single or any(f".{domain.lower()}".endswith(f".{name}") for name in SPECIAL_USE_DOMAIN_NAMES)
@@ -90,8 +90,6 @@ def _is_private(domain: str) -> bool:
 
 def _validated(address: str, *, private: bool) -> tuple[str, str, str]:
     """(local part, domain, domain in A-labels), normalized."""
-    from email_validator import EmailNotValidError, validate_email
-
     # Mail is submitted inside companies and test networks too. email-validator can be told so
     # only by changing a list that the whole process shares; instead, such a domain is checked
     # as a subdomain of one that it takes.

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_exponential_jitter,
+)
 
 from portmail.errors import (
     ConfigurationError,
@@ -13,9 +22,6 @@ from portmail.errors import (
     InsecureChannel,
     Rejected,
 )
-
-if TYPE_CHECKING:
-    from tenacity import RetryCallState
 
 T = TypeVar("T")
 
@@ -65,8 +71,6 @@ async def retrying(
     """
     if policy is None:
         return await operation()
-    from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, stop_before_delay
-
     run = AsyncRetrying(
         sleep=sleep,
         wait=_pause,
@@ -79,8 +83,6 @@ async def retrying(
 
 def _pause(state: RetryCallState) -> float:
     """Seconds: what the server asked for, else longer each time, with jitter so that a crowd spreads."""
-    from tenacity import wait_exponential_jitter
-
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, DeliveryError) and error.retry_after is not None:
         return error.retry_after

@@ -129,7 +129,7 @@ def from_environment(environ: Mapping[str, str], **arguments: Any) -> Settings:
         ConfigurationError: a variable that cannot be understood.
         DiscoveryError: neither a URL nor a host is given.
     """
-    said = {"sender": environ.get("PORTMAIL_FROM"), "tls_ca": environ.get("PORTMAIL_CA")}
+    said: dict[str, Any] = {"sender": environ.get("PORTMAIL_FROM"), "tls_ca": environ.get("PORTMAIL_CA")}
     url = environ.get("PORTMAIL_URL")
     elsewhere = bool({"host", "routes"} & _given(arguments).keys())
     if not (url and elsewhere):  # the URL's account is not shown to another host

@@ -27,7 +27,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. No exception leaves, whatever happens."""
-    options = _parser().parse_args(argv)
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as told:  # argparse has said what there is to say
+        return int(told.code or 0)
     try:
         return int(options.run(options))
     except PortmailError as error:

@@ -1,0 +1,73 @@
+"""The examples are whole programs, and they work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from portmail.sandbox import Sandbox
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str, *arguments: str, sandbox: Sandbox) -> Sequence[str]:
+    """Run an example as a person would; return the lines that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments],
+        env={"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_a_script_notifies(sandbox: Sandbox) -> None:
+    (line,) = run("notify.py", "ops@example.org", "/", "0", sandbox=sandbox)
+    assert line.startswith("told ops@example.org through 127.0.0.1:")
+    assert "% full" in sandbox.messages[0].message["Subject"]
+    (line,) = run("notify.py", "ops@example.org", "/", "101", sandbox=sandbox)
+    assert line.endswith("no mail")
+    assert len(sandbox.messages) == 1
+
+
+def test_an_async_application_welcomes_many_and_tells_of_each(sandbox: Sandbox) -> None:
+    sandbox.reject("bob@example.org", code=450, text="4.2.1 mailbox busy")
+    lines = run("async_app.py", "ann@example.org", "bob@example.org", sandbox=sandbox)
+    assert lines[0].startswith("ann@example.org: accepted as <")
+    assert lines[1].startswith("bob@example.org: later: Not sent")
+    (received,) = sandbox.messages
+    assert received.message.get_content_type() == "multipart/alternative"
+
+
+def test_a_relay_takes_mail_without_a_login(sandbox: Sandbox) -> None:
+    (line,) = run("company_relay.py", sandbox.url_for(25), "ops@intranet", sandbox=sandbox)
+    assert line == "handed to 127.0.0.1 over TLSv1.3"
+    (received,) = sandbox.messages
+    assert (received.service, received.username) == (25, None)
+
+
+def test_an_explicit_envelope_is_used(sandbox: Sandbox) -> None:
+    lines = run("explicit_envelope.py", "4711", "ann@example.org", "bob@example.org", sandbox=sandbox)
+    assert lines[0] == "ann@example.org: 250, bounces to bounce+4711-0@example.com"
+    assert [received.sender for received in sandbox.messages] == [
+        "bounce+4711-0@example.com",
+        "bounce+4711-1@example.com",
+        "",
+    ]
+    assert [received.recipients for received in sandbox.messages[:2]] == [
+        ("ann@example.org",),
+        ("bob@example.org",),
+    ]
+    assert sandbox.messages[0].message["To"] == "Readers <list@example.com>"
+
+
+def test_every_example_is_run_here() -> None:
+    text = Path(__file__).read_text("utf-8")
+    for example in EXAMPLES.iterdir():
+        assert f'run("{example.name}"' in text

@@ -1,0 +1,247 @@
+"""Ports that are open, silent, or refused, on the real numbers: what it costs, and what is told."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import portmail
+from portmail import Cause, Route, Security, Timeouts, Verdict, dialing
+from portmail.dialing import Address, dial, interleaved
+from portmail.failure import RouteFailed
+from portmail.sandbox import Sandbox
+from tests.clock import run_fast
+from tests.leaks import PASSWORD, USER
+from tests.messages import message
+from tests.servers.requirements import require
+
+# An address of the loopback network that nobody else uses, so that 587, 465 and 25 are ours.
+HOST = "127.87.65.43"
+REAL_PORTS = {587: 587, 465: 465, 25: 25}
+
+
+@pytest.fixture
+def server() -> Iterator[Sandbox]:
+    require(None if os.geteuid() == 0 else "only root may listen on 587, 465 and 25")
+    with Sandbox(host=HOST, ports=REAL_PORTS, users={USER: PASSWORD}) as sandbox:
+        yield sandbox
+
+
+def account(server: Sandbox, **keywords: object) -> portmail.Submitter:
+    wishes = {"username": USER, "password": PASSWORD, "tls_ca": server.ca} | keywords
+    return portmail.Submitter(host=HOST, **wishes)  # type: ignore[arg-type]
+
+
+def test_with_all_ports_open_587_is_used_and_nothing_else_is_touched(server: Sandbox) -> None:
+    with account(server) as mail:
+        receipt = mail.send(message())
+    assert str(receipt.route) == f"{HOST}:587 starttls"
+    assert [attempt.verdict for attempt in receipt.attempts] == [Verdict.ACCEPTED]
+    assert [session.service for session in server.sessions] == [587]
+
+
+def test_587_silently_dropped_costs_a_fraction_of_a_second(server: Sandbox) -> None:
+    server.block(587)
+    with account(server) as mail:
+        began = time.monotonic()
+        receipt = mail.send(message())
+        took = time.monotonic() - began
+    assert receipt.route.port == 465
+    blocked, used = receipt.attempts
+    assert blocked.error is not None
+    assert (blocked.route.port, blocked.error.cause) == (587, Cause.OVERTAKEN)
+    assert blocked.seconds >= 0.3
+    assert used.verdict is Verdict.ACCEPTED
+    assert took < 3, "it is about 0.4 s"
+
+
+def test_587_refused_costs_nothing(server: Sandbox) -> None:
+    server.close_port(587)
+    with account(server) as mail:
+        receipt = mail.send(message())
+    assert receipt.route.port == 465
+    assert receipt.attempts[0].error is not None
+    assert receipt.attempts[0].error.cause is Cause.REFUSED
+    assert receipt.duration < 2
+
+
+def test_both_dead_is_told_in_bounded_time_with_both_stories(server: Sandbox) -> None:
+    server.block(587)
+    server.close_port(465)
+    with account(server, timeouts=Timeouts(connect=0.5), retry=None) as mail:
+        with pytest.raises(portmail.Unreachable) as caught:
+            mail.send(message())
+    told = str(caught.value)
+    assert f"{HOST}:587 starttls: connect: no answer: the port is silent" in told
+    assert f"{HOST}:465 implicit-tls: connect: connection refused" in told
+    assert "What to do: " in told
+    assert caught.value.temporary
+    assert all(session.service != 25 for session in server.sessions), "25 is not for credentials"
+
+
+def test_without_credentials_the_relay_takes_it_when_submission_wants_a_login(server: Sandbox) -> None:
+    with portmail.Submitter(host=HOST, tls_ca=server.ca) as mail:
+        receipt = mail.send(message())
+    assert [attempt.route.port for attempt in receipt.attempts] == [587, 465, 25]
+    assert receipt.tls is not None
+    assert receipt.tls.peer_name is None, "opportunistic TLS proves nothing, and says so"
+    assert server.messages[-1].service == 25
+
+
+def test_25_with_credentials_is_verified_starttls_when_the_user_wrote_the_port(server: Sandbox) -> None:
+    with account(server, port=25, retry=None) as mail:
+        assert mail.settings.routes == (Route(HOST, 25, Security.STARTTLS),)
+        with pytest.raises(portmail.NoMechanism):  # this relay offers no AUTH; it was asked under TLS
+            mail.send(message())
+    assert server.sessions[-1].tls is not None
+
+
+def test_the_whole_submission_has_a_deadline(server: Sandbox) -> None:
+    server.block(587)
+    server.block(465)
+    with account(server, timeouts=0.6) as mail:
+        began = time.monotonic()
+        with pytest.raises(portmail.Unreachable):
+            mail.send(message())
+    assert time.monotonic() - began < 6
+
+
+def test_a_race_leaves_no_socket_and_no_task(server: Sandbox) -> None:
+    server.block(587)
+
+    async def scenario() -> set[str]:
+        wishes = {"username": USER, "password": PASSWORD, "tls_ca": server.ca}
+        async with portmail.AsyncSubmitter(host=HOST, **wishes) as mail:  # type: ignore[arg-type]
+            await mail.send(message())
+        return {str(task) for task in asyncio.all_tasks() - {asyncio.current_task()}}
+
+    before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0  # noqa: PTH110, PTH208
+    assert asyncio.run(scenario()) == set()
+    after = len(os.listdir("/proc/self/fd")) if before else 0  # noqa: PTH208
+    assert after <= before
+
+
+# Addresses of one host, as rows: (address, seconds until it answers, errno or 0). A clock that jumps.
+
+ROUTE = Route("mail.example.com", 587, Security.STARTTLS)
+
+
+def addresses_that(
+    rows: list[tuple[str, float, int]], monkeypatch: pytest.MonkeyPatch
+) -> list[socket.socket]:
+    made: list[socket.socket] = []
+
+    async def resolve(_route: Route) -> list[Address]:
+        return [Address(socket.AF_INET6 if ":" in row[0] else socket.AF_INET, (row[0], 587)) for row in rows]
+
+    async def connect(address: Address) -> socket.socket:
+        seconds, error = next(row[1:] for row in rows if row[0] == str(address))
+        await asyncio.sleep(seconds)
+        if error:
+            raise OSError(error, os.strerror(error))
+        made.append(sock := socket.socket())
+        return sock
+
+    monkeypatch.setattr(dialing, "resolve", resolve)
+    monkeypatch.setattr(dialing, "_connect", connect)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds"),
+    [
+        pytest.param([("::1", 0.1, 0), ("1.1.1.1", 0.1, 0)], 0.1, id="the first address answers"),
+        pytest.param([("::1", 9, 0), ("1.1.1.1", 0.1, 0)], 0.35, id="a dead IPv6 costs 250 ms"),
+        pytest.param([("::1", 0.01, 101), ("1.1.1.1", 0.1, 0)], 0.11, id="an unreachable IPv6 costs nothing"),
+        pytest.param([("a", 9, 0), ("b", 9, 0), ("c", 0.1, 0)], 0.6, id="each dead address costs 250 ms"),
+    ],
+)
+def test_the_first_address_that_answers_is_used(
+    rows: list[tuple[str, float, int]], seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = addresses_that(rows, monkeypatch)
+
+    async def scenario() -> float:
+        loop = asyncio.get_running_loop()
+        (await dial(ROUTE, seconds=10)).close()
+        return round(loop.time(), 3)
+
+    assert run_fast(scenario()) == pytest.approx(seconds)
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "cause"),
+    [
+        ([("a", 0, errno.ECONNREFUSED)], Cause.REFUSED),
+        ([("a", 0, errno.ENETUNREACH)], Cause.UNREACHABLE),
+        ([("a", 0, errno.EHOSTUNREACH)], Cause.PROHIBITED),
+        ([("a", 0, errno.EACCES)], Cause.PROHIBITED),
+        ([("a", 0, errno.ETIMEDOUT)], Cause.TIMED_OUT),
+        ([("a", 0, errno.ECONNRESET)], Cause.DROPPED),
+        ([("a", 0, errno.EINVAL)], Cause.UNREACHABLE),
+        ([("::1", 0, errno.ENETUNREACH), ("a", 0, errno.ECONNREFUSED)], Cause.REFUSED),
+        ([("::1", 0, errno.ECONNREFUSED), ("a", 0, errno.ETIMEDOUT)], Cause.TIMED_OUT),
+        ([("a", 99, 0)], Cause.TIMED_OUT),
+        ([("::1", 0, errno.ENETUNREACH), ("a", 99, 0)], Cause.TIMED_OUT),
+    ],
+)
+def test_every_socket_failure_has_its_kind(
+    rows: list[tuple[str, float, int]], cause: Cause, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses_that(rows, monkeypatch)
+    with pytest.raises(RouteFailed) as caught:
+        run_fast(dial(ROUTE, seconds=10))
+    assert caught.value.failure.cause is cause
+    failed = [name for name, _, error in rows if error]
+    assert all(name in caught.value.failure.detail for name in failed), "each address is told"
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "temporary"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "not known"), Cause.NAME_NOT_FOUND, False),
+        (socket.gaierror(socket.EAI_AGAIN, "try again"), Cause.RESOLVER_FAILED, True),
+    ],
+)
+def test_a_name_that_does_not_resolve_is_told_from_a_resolver_that_is_down(
+    error: socket.gaierror, cause: Cause, temporary: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def getaddrinfo(*_: object, **__: object) -> list[object]:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with portmail.Submitter(host="mail.example.invalid", retry=None) as mail:
+        with pytest.raises(portmail.Unreachable) as caught:
+            mail.send(message())
+    assert {a.error.cause for a in caught.value.attempts if a.error} == {cause}
+    assert caught.value.temporary is temporary
+
+
+def test_a_dead_resolver_costs_no_more_than_the_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = socket.getaddrinfo
+
+    def getaddrinfo(*arguments: object, **keywords: object) -> object:
+        if keywords.get("flags"):
+            return asked(*arguments, **keywords)  # type: ignore[arg-type]
+        time.sleep(1.5)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    began = time.monotonic()
+    with portmail.Submitter(host="mail.example.invalid", retry=None, timeouts=Timeouts(connect=0.2)) as mail:
+        with pytest.raises(portmail.Unreachable):
+            mail.send(message())
+    assert time.monotonic() - began < 1.4
+
+
+def test_families_take_turns() -> None:
+    six, four = socket.AF_INET6, socket.AF_INET
+    given = [Address(six, ("a",)), Address(six, ("b",)), Address(six, ("c",)), Address(four, ("d",))]
+    assert [str(address) for address in interleaved(given)] == ["a", "d", "b", "c"]

@@ -1,0 +1,85 @@
+"""README is true: what it shows is run here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from portmail.cli import exits
+from portmail.sandbox import Sandbox
+from portmail.url import SCHEMES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [text for kind, text in BLOCKS if kind == language]
+
+
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), "PATH": path}
+
+
+@pytest.mark.parametrize("program", blocks("python"), ids=range(len(blocks("python"))))
+def test_each_python_block_runs(program: str, sandbox: Sandbox) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        env=environment(sandbox),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    sends = "send(" in program and "Sandbox" not in program
+    assert len(sandbox.messages) == sends
+
+
+def test_the_first_two_shell_blocks_are_one_line_each_and_make_their_own_environment() -> None:
+    for line, extra in zip(blocks("sh")[:2], ("sandbox", "test"), strict=True):
+        assert line.count("\n") == 1
+        assert line.startswith("python3 -m venv .venv && .venv/bin/pip install")
+        assert f'-e ".[{extra}]"' in line
+
+
+def test_the_shell_line_that_sends_sends(sandbox: Sandbox) -> None:
+    line = blocks("sh")[2]
+    done = subprocess.run(
+        line,
+        shell=True,
+        env=environment(sandbox),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (received,) = sandbox.messages
+    assert received.message["Subject"] == "Backup finished"
+    assert received.content.endswith(b"\r\n\r\nAll volumes are copied.\r\n")
+
+
+def test_the_exit_codes_are_those_of_the_cli() -> None:
+    told = {int(code) for code in re.findall(r"\b(6[4-9]|7[0-8])\b", README.split("sysexits(3)")[1][:300])}
+    known = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
+    assert told == known - {exits.OK, exits.SOFTWARE, exits.INTERRUPTED}
+
+
+def test_every_scheme_is_in_the_table() -> None:
+    for scheme in SCHEMES:
+        assert f"`{scheme}://" in README
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert links
+    for link in links:
+        assert (ROOT / link).is_file(), link
