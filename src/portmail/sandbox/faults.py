@@ -1,0 +1,89 @@
+"""How does the sandbox misbehave? The orders a user gives, and the questions a dialogue asks."""
+
+from __future__ import annotations
+
+import threading
+from enum import Enum
+
+
+class Moment(Enum):
+    """When a connection is lost: before the final dot was read, or after it, without a reply."""
+
+    BEFORE_DOT = "before the final dot"
+    AFTER_DOT = "after the final dot"
+
+
+class Faults:
+    """What was ordered so far. Any thread may order, any connection asks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._refusals: dict[str, str] = {}
+        self._drops: dict[Moment, float] = {}
+        self.stripped = False
+
+    def refuse(self, address: str, *, reply: str) -> None:
+        """Answer a forward-path with this reply; upper and lower case make no difference."""
+        self._refusals[address.casefold()] = reply
+
+    def refusal(self, address: str) -> str | None:
+        """Return the reply that refuses this forward-path, if there is one."""
+        return self._refusals.get(address.casefold())
+
+    def drop(self, moment: Moment, *, times: int | None) -> None:
+        """Lose connections at this moment: so many, or all from now on."""
+        self._drops[moment] = float("inf") if times is None else times
+
+    def strikes(self, moment: Moment) -> bool:
+        """Whether this connection is lost now; counts."""
+        with self._lock:
+            left = self._drops.get(moment, 0)
+            self._drops[moment] = max(0, left - 1)
+        return left > 0
+
+    def clear(self) -> None:
+        """Forget all orders."""
+        self.stripped = False
+        self._refusals.clear()
+        self._drops.clear()
+
+
+class Orders:
+    """The misbehaviour that can be ordered of a sandbox, from now on and until `behave()`."""
+
+    def __init__(self) -> None:
+        self._faults = Faults()
+
+    def strip_starttls(self) -> None:
+        """Play the man in the middle who takes STARTTLS away (RFC 3207 section 6).
+
+        STARTTLS is neither offered nor understood, AUTH is offered and taken in clear to tempt
+        the client, and implicit TLS is answered by a greeting in plain text. Connections that
+        are encrypted already stay so.
+        """
+        self._faults.stripped = True
+
+    def reject(self, address: str, *, code: int = 550, text: str = "5.1.1 no such user") -> None:
+        """Refuse RCPT for this address. `text` begins with the enhanced status code (RFC 3463)."""
+        self._faults.refuse(address, reply=f"{code} {text}")
+
+    def drop_before_dot(self, *, times: int | None = None) -> None:
+        """Lose the connection (RST) as soon as content begins to arrive; nothing is accepted.
+
+        With DATA that is after 354 and the first octets, with BDAT on the first command. A
+        client that writes everything at once may have sent its final dot by then.
+        `times` is how many connections are lost; all of them if left out.
+        """
+        self._faults.drop(Moment.BEFORE_DOT, times=times)
+
+    def drop_after_dot(self, *, times: int | None = None) -> None:
+        """Lose the connection (RST) in place of the reply to the final dot, or to BDAT LAST.
+
+        The message was accepted and is among `messages`; only the client does not know.
+        `times` is how many connections are lost; all of them if left out.
+        """
+        self._faults.drop(Moment.AFTER_DOT, times=times)
+
+    def behave(self) -> None:
+        """Take back every order given here. Ports are opened with `open_port`."""
+        self._faults.clear()
