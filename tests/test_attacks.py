@@ -62,6 +62,12 @@ OFFERED = f"""{GREETING}
     C: STARTTLS
 """
 
+GLUED_TO_THE_GREETING = r"""
+    RAW "220 hi\r\n250-mail.example.com\r\n250 AUTH PLAIN\r\n"
+    C: EHLO *
+    S: 250 mail.example.com
+"""
+
 # What stands between us and the server on 587, and what portmail must call it.
 STARTTLS_ATTACKS = {
     "stripped": (
@@ -96,8 +102,7 @@ STARTTLS_ATTACKS = {
     ),
     "EHLO refused": (f"{GREETING}S: 502 5.5.1 no EHLO here", Cause.REFUSED_PERMANENT),
     "an EHLO reply glued to the greeting": (
-        'RAW "220 hi\\r\\n250-mail.example.com\\r\\n250 AUTH PLAIN\\r\\n"\n'
-        "C: EHLO *\nS: 250 mail.example.com",
+        GLUED_TO_THE_GREETING,
         Cause.STARTTLS_NOT_OFFERED,
     ),
 }

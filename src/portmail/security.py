@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import ssl
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -56,9 +57,11 @@ class Line(Protocol):
     """A connection as a channel sees it: what can be said on it, and the transport that carries it."""
 
     @property
+    @abstractmethod
     def transport(self) -> LiveTransport:
         """The transport that carries what is said now."""
 
+    @abstractmethod
     async def command(self, line: bytes, *, seconds: float) -> Reply:
         """Write a command, return its reply."""
 
