@@ -39,9 +39,10 @@ class Farewells:
         task.add_done_callback(self._tasks.discard)
 
     async def finish(self) -> None:
-        """Wait for all of them; each has its own deadline."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """Wait for those of this loop; each has its own deadline."""
+        loop = asyncio.get_running_loop()
+        if ours := [task for task in self._tasks if task.get_loop() is loop]:
+            await asyncio.wait(ours)
 
 
 @dataclass(frozen=True, slots=True)

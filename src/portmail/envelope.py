@@ -81,6 +81,15 @@ def mailbox(address: str) -> Mailbox:
     return Mailbox(text, f"{local}@{ascii_domain}" if local.isascii() else text)
 
 
+def ascii_domain(domain: str) -> str:
+    """A domain name in A-labels (RFC 5890).
+
+    Raises:
+        AddressError: it is no domain name.
+    """
+    return mailbox(f"postmaster@{domain}").path.rpartition("@")[2]
+
+
 def _is_private(domain: str) -> bool:
     """Whether the domain is one that email-validator refuses since the public Internet has no such name."""
     last_label = domain.lower().rpartition(".")[2]

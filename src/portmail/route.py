@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from portmail.errors import CredentialsOnRelay, InvalidRoute
+from portmail.envelope import ascii_domain
+from portmail.errors import AddressError, CredentialsOnRelay, InvalidRoute
 from portmail.security import Security
 
 SUBMISSION, SUBMISSIONS, RELAY = 587, 465, 25
@@ -45,7 +46,7 @@ class Route:
         if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 < self.port < 65536:
             raise InvalidRoute(f"{self.port!r} is no port: give a number from 1 to 65535")
         object.__setattr__(self, "host", host_name(self.host))
-        object.__setattr__(self, "security", Security(self.security))
+        object.__setattr__(self, "security", security_of(self.security))
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -58,18 +59,32 @@ def host_name(host: str) -> str:
     Raises:
         InvalidRoute: it is neither a host name nor an IP address.
     """
-    bare = host.strip().removeprefix("[").removesuffix("]")
+    bare = host.strip().removeprefix("[").removesuffix("]") if isinstance(host, str) else ""
     try:
         return str(ipaddress.ip_address(bare))
     except ValueError:
         pass
     try:
-        name = bare.encode("idna").decode("ascii").removesuffix(".").lower()
-    except UnicodeError:
+        name = bare if bare.isascii() else ascii_domain(bare)
+    except AddressError:
         name = ""
+    name = name.removesuffix(".").lower()
     if not is_name(name):
         raise InvalidRoute(f"{host!r} is no host name: write it like mail.example.com, without a scheme")
     return name
+
+
+def security_of(wish: Security | str) -> Security:
+    """The security that is meant, also by its value, such as `"starttls"`.
+
+    Raises:
+        InvalidRoute: there is no such security.
+    """
+    try:
+        return Security(wish)
+    except ValueError:
+        known = ", ".join(security.value for security in Security)
+        raise InvalidRoute(f"{wish!r} is no security: use one of {known}") from None
 
 
 def is_name(text: str) -> bool:
@@ -87,30 +102,28 @@ def anonymous_routes(host: str) -> tuple[Route, ...]:
     return (*submission_routes(host), *relay_routes(host))
 
 
-def relay_routes(
-    host: str, *, port: int | None = None, security: Security = Security.OPPORTUNISTIC
-) -> tuple[Route, ...]:
+def relay_routes(host: str) -> tuple[Route, ...]:
     """The relay alone: port 25, TLS if offered, never credentials."""
-    return (Route(host, port or RELAY, security),)
+    return (Route(host, RELAY, PORTS[RELAY]),)
 
 
 def routes_to(
-    host: str, *, port: int | None, security: Security | None, authenticated: bool
+    host: str, *, port: int | None, security: Security | str | None, authenticated: bool
 ) -> tuple[Route, ...]:
     """The routes that a user's words allow, in the order in which they are tried.
 
     A bare host means the usual ports. A port or a security that the user writes is taken at its
     word and alone: one large provider speaks implicit TLS on 587.
     """
-    if port is None and security is None:
+    if security is not None:
+        security = security_of(security)
+        return (Route(host, _usual_port(security) if port is None else port, security),)
+    if port is None:
         return submission_routes(host) if authenticated else anonymous_routes(host)
-    if security is None:
-        assert port is not None
-        usual = PORTS.get(port, Security.OPPORTUNISTIC)
-        # Where credentials go along, "if offered" becomes "required": 25 written by the user
-        # means verified STARTTLS.
-        security = Security.STARTTLS if authenticated and not usual.encrypted else usual
-    return (Route(host, port or _usual_port(security), security),)
+    usual = PORTS.get(port, Security.OPPORTUNISTIC)
+    # Where credentials go along, "if offered" becomes "required": 25 written by the user means
+    # verified STARTTLS.
+    return (Route(host, port, Security.STARTTLS if authenticated and not usual.encrypted else usual),)
 
 
 def _usual_port(security: Security) -> int:

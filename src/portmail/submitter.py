@@ -89,6 +89,7 @@ class _Door:
     def _open(self, settings: Settings) -> None:
         verified_context(tls_ca=settings.tls_ca, client_cert=settings.client_cert)  # complains now
         self.settings = settings
+        self._farewells = Farewells()
 
     def __repr__(self) -> str:
         routes = ", ".join(str(route) for route in self.settings.routes)
@@ -110,10 +111,6 @@ class AsyncSubmitter(_Door):
     Raises:
         ConfigurationError: wishes that cannot be met; found here, before any socket opens.
     """
-
-    def _open(self, settings: Settings) -> None:
-        super()._open(settings)
-        self._farewells = Farewells()
 
     async def send(
         self,
@@ -170,11 +167,8 @@ class Submitter(_Door):
         """Submit one message. Arguments, result and errors are those of `AsyncSubmitter.send`."""
         submission = self._submission(message, sender=sender, recipients=recipients)
 
-        async def deliver() -> Receipt:
-            farewells = Farewells()
-            return await Delivery(submission, settings=self.settings, farewells=farewells).deliver()
-
-        return self._loop.run(deliver)
+        delivery = Delivery(submission, settings=self.settings, farewells=self._farewells)
+        return self._loop.run(delivery.deliver)
 
     def close(self) -> None:
         """End the loop's thread; connections say goodbye first. A closed submitter opens again when used."""
