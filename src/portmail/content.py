@@ -9,13 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.generator import BytesGenerator
 from email.message import EmailMessage, Message
-from email.parser import BytesHeaderParser
-from email.policy import SMTP, Compat32, EmailPolicy
+from email.policy import SMTP, SMTPUTF8, Compat32, EmailPolicy
 from email.utils import formatdate, make_msgid
 from typing import Any, TypeAlias
 
-from portmail.addresses import in_ascii
-from portmail.errors import ContentError, HeaderError, PortmailError
+from portmail.addresses import Headers, in_ascii
+from portmail.errors import ContentError, HeaderError
 from portmail.header import MAX_LINE, Field, check_header, check_same_names, split_header
 
 AnyMessage: TypeAlias = EmailMessage | Message | bytes
@@ -71,9 +70,7 @@ def content_of(message: Message, *, sender: str) -> Content:
     for part in message.walk():
         for name, value in part.items():
             check_header(name, value=_unfolded(str(value), part=part))
-    visible = copy.copy(message)
-    for name in _HIDDEN:  # deleting also gives the copy a list of headers of its own
-        del visible[name]
+    visible = _copied(message)
     fields, body = split_header(_canonical(_flattened(visible)))
     check_same_names(fields, intended=visible.keys())
     return _finished(fields, body, sender=sender)
@@ -94,9 +91,16 @@ def content_of_octets(data: bytes, *, sender: str) -> Content:
     return _finished(visible, body, sender=sender)
 
 
-def headers_of(data: bytes) -> Message:
-    """The header section of octets, as a message object, to read addresses from."""
-    return BytesHeaderParser(policy=SMTP).parsebytes(_head(data))
+def headers_of(message: AnyMessage) -> Headers:
+    """The header as names and values, to read addresses from.
+
+    Raises:
+        HeaderError: octets whose header section cannot travel.
+    """
+    if not isinstance(message, bytes):
+        return list(message.raw_items())
+    fields, _ = split_header(_canonical(_head(message)))
+    return [(field.name, field.octets.partition(b":")[2].decode("utf-8").rstrip("\r\n")) for field in fields]
 
 
 def _head(data: bytes) -> bytes:
@@ -107,23 +111,22 @@ def _head(data: bytes) -> bytes:
 
 def _unfolded(value: str, *, part: Message) -> str:
     # The old policy keeps the folding of what it parsed, which is harmless.
-    return re.sub(r"\r?\n(?=[ \t])", "", value) if isinstance(part.policy, Compat32) else value
+    return re.sub(r"\r?\n(?=[ \t])", "", value) if _is_old(part) else value
 
 
 def _flattened(message: Message) -> bytes:
     """Serialize; `message` is a copy of ours, whose headers may be rewritten."""
     policy: Any = message.policy
     changes: dict[str, Any] = {"linesep": "\r\n"}
+    # Raw UTF-8 in headers only where an address cannot be written without it.
+    raw = isinstance(policy, EmailPolicy) and any(not local.isascii() for local in _local_parts(message))
     if isinstance(policy, EmailPolicy):
-        # Raw UTF-8 in headers only where an address cannot be written without it.
-        changes["utf8"] = any(not local.isascii() for local in _local_parts(message))
-        if not changes["utf8"]:
-            _write_a_labels(message)
+        changes["utf8"] = raw
+    if not raw:
+        _write_a_labels(message)
     target = io.BytesIO()
     try:
         BytesGenerator(target, mangle_from_=False, policy=policy.clone(**changes)).flatten(message)
-    except PortmailError:
-        raise
     except Exception as exc:
         raise ContentError(f"the message cannot be serialized: {type(exc).__name__}: {exc}") from exc
     return target.getvalue()
@@ -137,9 +140,23 @@ def _local_parts(message: Message) -> Iterator[str]:
 
 def _write_a_labels(message: Message) -> None:
     """Write internationalized domains in address headers in ASCII (RFC 5890)."""
-    for name, value in message.items():
-        if groups := in_ascii(value):
-            message.replace_header(name, groups)  # type: ignore[arg-type]  # the policy takes them
+    for name, value in list(message.raw_items()):
+        header = in_ascii(name, value=value)
+        if header is None:
+            continue
+        message.replace_header(name, _as_octets(name, header) if _is_old(message) else header)
+
+
+def _as_octets(name: str, header: Any) -> str:
+    """An address header's octets, for the old policy, which would encode the addresses with the names."""
+    ascii_only = all(address.username.isascii() for address in header.addresses)
+    folded: str = (SMTP if ascii_only else SMTPUTF8).fold(name, header)
+    octets = folded.partition(":")[2].replace("\r\n", "").strip().encode("utf-8")
+    return octets.decode("ascii", "surrogateescape")
+
+
+def _is_old(message: Message) -> bool:
+    return isinstance(message.policy, Compat32)
 
 
 def _canonical(data: bytes) -> bytes:
@@ -173,6 +190,20 @@ def _long_line(data: bytes) -> int | None:
             return start
         start = end + 2
     return None
+
+
+def _copied(message: Message) -> Message:
+    """A copy of headers and structure, without what is hidden; contents are shared.
+
+    Serializing gives boundaries to multiparts, which is not to be seen in the caller's message.
+    """
+    made = copy.copy(message)
+    for name in _HIDDEN:  # deleting also gives the copy a list of headers of its own
+        del made[name]
+    parts: Any = message.get_payload()
+    if isinstance(parts, list):
+        made.set_payload([_copied(part) for part in parts])
+    return made
 
 
 def _finished(fields: Sequence[Field], body: bytes, *, sender: str) -> Content:

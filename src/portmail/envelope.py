@@ -64,7 +64,6 @@ class Envelope:
         return any(box.needs_smtputf8 for box in (self.sender, *self.recipients) if box)
 
 
-@lru_cache(maxsize=4096)  # a cache: validating costs more than sending
 def mailbox(address: str) -> Mailbox:
     """Check an address: syntax only, no DNS; private domains (`root@localhost`, `ops@intranet`) are fine.
 
@@ -73,6 +72,11 @@ def mailbox(address: str) -> Mailbox:
     """
     if not isinstance(address, str):
         raise AddressError(f"{address!r} is no address: give a str like me@example.org")
+    return _mailbox(address)
+
+
+@lru_cache(maxsize=4096)  # a cache: validating costs more than sending
+def _mailbox(address: str) -> Mailbox:
     _, at, domain = address.rpartition("@")
     if not at:
         raise AddressError(f"{address!r} has no @: write it like me@example.org")
@@ -93,7 +97,7 @@ def ascii_domain(domain: str) -> str:
 def _is_private(domain: str) -> bool:
     """Whether the domain is one that email-validator refuses since the public Internet has no such name."""
     last_label = domain.lower().rpartition(".")[2]
-    single = last_label == domain.lower() and not last_label.isdecimal()
+    single = last_label == domain.lower() and not last_label.isdecimal() and not domain.startswith("[")
     return single or any(f".{domain.lower()}".endswith(f".{name}") for name in SPECIAL_USE_DOMAIN_NAMES)
 
 

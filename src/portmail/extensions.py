@@ -21,7 +21,7 @@ class Extensions:
         found: dict[str, tuple[str, ...]] = {}
         for line in reply.text.split("\n")[1:]:
             # Servers of the last century wrote "AUTH=LOGIN"; some offer it beside "AUTH LOGIN".
-            keyword, *parameters = line.replace("AUTH=", "AUTH ", 1).upper().split() or [""]
+            keyword, *parameters = line.upper().replace("AUTH=", "AUTH ", 1).split() or [""]
             found[keyword] = found.get(keyword, ()) + tuple(parameters)
         return cls(MappingProxyType(found))
 
@@ -37,7 +37,7 @@ class Extensions:
     def size_limit(self) -> int | None:
         """The largest message in octets that the server takes, None for no fixed limit (RFC 1870)."""
         first = (*self.keywords.get("SIZE", ()), "0")[0]
-        return int(first) or None if first.isdecimal() and first.isascii() else None
+        return int(first) or None if first.isascii() and first.isdecimal() and len(first) <= 20 else None
 
     @property
     def masked(self) -> str | None:

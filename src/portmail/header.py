@@ -11,7 +11,7 @@ from portmail.errors import HeaderError
 MAX_LINE = 998
 """Octets in a line without its CRLF (RFC 5322 section 2.1.1)."""
 
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_FIELD = re.compile(rb"([!-9;-~]+):")
 _NAME = re.compile(r"[!-9;-~]+")
 
 

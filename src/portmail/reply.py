@@ -62,7 +62,7 @@ class Reply:
         # RFC 2034 section 4: the class digit repeats the reply code's; where it does not, we
         # believe the reply code and forget the other.
         agreeing = (m.group().strip() for m in found if m and m.group(1) == str(code)[0])
-        return cls(code, next(agreeing, None), printable("\n".join(texts)).strip())
+        return cls(code, next(agreeing, None), printable("\n".join(map(str.strip, texts))))
 
 
 class ReplyReader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -43,8 +44,9 @@ class Retry:
     also: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.total <= 0:
-            raise ConfigurationError("retry: attempts must be at least 1, and total more than 0 seconds")
+        counts = isinstance(self.attempts, int) and self.attempts >= 1
+        if not (counts and isinstance(self.total, int | float) and 0 < self.total < math.inf):
+            raise ConfigurationError("retry: attempts is a number from 1, and total seconds above 0")
         if not all(isinstance(code, int) and 500 <= code < 600 for code in self.also):
             raise ConfigurationError("retry: also takes reply codes from 500 to 599")
 

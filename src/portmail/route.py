@@ -59,7 +59,8 @@ def host_name(host: str) -> str:
     Raises:
         InvalidRoute: it is neither a host name nor an IP address.
     """
-    bare = host.strip().removeprefix("[").removesuffix("]") if isinstance(host, str) else ""
+    bare = host.strip().removesuffix(".") if isinstance(host, str) else ""
+    bare = bare.removeprefix("[").removesuffix("]")
     try:
         return str(ipaddress.ip_address(bare))
     except ValueError:
@@ -68,7 +69,7 @@ def host_name(host: str) -> str:
         name = bare if bare.isascii() else ascii_domain(bare)
     except AddressError:
         name = ""
-    name = name.removesuffix(".").lower()
+    name = name.lower()
     if not is_name(name):
         raise InvalidRoute(f"{host!r} is no host name: write it like mail.example.com, without a scheme")
     return name

@@ -8,7 +8,8 @@ from typing import Unpack
 
 from portmail.composing import Addresses, compose
 from portmail.receipt import Receipt
-from portmail.submitter import Account, Submitter
+from portmail.settings import Account
+from portmail.submitter import Submitter
 
 
 def send(

@@ -184,8 +184,17 @@ def _check_secret(value: object) -> None:
     # Says nothing of the value itself, in any error.
     if not isinstance(value, str):
         raise CredentialsUnusable(f"a password or token must be a str, not {type(value).__name__}")
-    if not value or "\0" in value:
-        raise CredentialsUnusable("a password or token must not be empty nor hold a NUL character")
+    if not value or "\0" in value or not _has_octets(value):
+        raise CredentialsUnusable("a password or token must not be empty, nor hold NUL or what has no octets")
+
+
+def _has_octets(text: str) -> bool:
+    """Whether it can be written in octets; half a surrogate pair cannot."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +206,8 @@ class Credentials:
     kind: SecretKind
 
     def __post_init__(self) -> None:
-        if not self.username or any(ord(char) < 32 or ord(char) == 127 for char in self.username):
+        control = any(ord(char) < 32 or ord(char) == 127 for char in self.username)
+        if not self.username or control or not _has_octets(self.username):
             raise CredentialsUnusable("the user name must not be empty nor hold control characters")
 
     async def reveal(self, channel: SecureChannel) -> bytes:

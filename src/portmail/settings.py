@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict, Unpack, cast
 
 from portmail.envelope import mailbox
 from portmail.errors import ConfigurationError, CredentialsUnusable, DiscoveryError, InvalidRoute
@@ -14,12 +14,42 @@ from portmail.retry import Retry
 from portmail.route import Route, refuse_weak, routes_to
 from portmail.security import Credentials, SecretSource, Security, credentials
 from portmail.timeouts import Timeouts
-from portmail.url import Account, parse_url
+from portmail.url import ParsedURL, parse_url
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
-
 DEFAULT_TIMEOUTS, DEFAULT_RETRY = Timeouts(), Retry()
+
+
+class Account(TypedDict, total=False):
+    """The keyword arguments that say which server, who we are, and how patient.
+
+    `host` alone means 587 with STARTTLS, then 465 with implicit TLS, and without credentials then 25.
+    `port` and `security` name one route; `routes` names them all. `username` with `password` or
+    `token` (a str, or a callable, sync or async, that returns one) are the credentials.
+    `tls_ca` is a PEM file added to the system's trust store, `client_cert` a PEM file with
+    certificate and key. `local_hostname` is said in EHLO. `timeouts` is seconds for the whole
+    submission, or `Timeouts`; `retry` a `Retry`, or None for none.
+    """
+
+    host: str | None
+    port: int | None
+    security: Security | None
+    username: str | None
+    password: SecretSource | None
+    token: SecretSource | None
+    routes: Sequence[Route] | None
+    tls_ca: PathLike | None
+    client_cert: PathLike | None
+    local_hostname: str | None
+    timeouts: float | Timeouts | None
+    retry: Retry | None
+
+
+class Wishes(Account, total=False):
+    """The keyword arguments of both submitters: those of `Account`, and the default `sender`."""
+
+    sender: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,64 +68,53 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.routes:
             raise InvalidRoute("routes is empty: give at least one Route")
+        if not all(isinstance(route, Route) for route in self.routes):
+            raise InvalidRoute("routes holds what is no Route: write Route(host, port, security)")
         if self.credentials:
             refuse_weak(self.routes)
 
 
-def from_arguments(
-    address: str | None = None,
-    *,
-    host: str | None = None,
-    port: int | None = None,
-    security: Security | None = None,
-    username: str | None = None,
-    password: SecretSource | None = None,
-    token: SecretSource | None = None,
-    routes: Sequence[Route] | None = None,
-    sender: str | None = None,
-    tls_ca: PathLike | None = None,
-    client_cert: PathLike | None = None,
-    local_hostname: str | None = None,
-    timeouts: float | Timeouts | None = None,
-    retry: Retry | None = DEFAULT_RETRY,
-) -> Settings:
+def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Settings:
     """Settings of a submitter's arguments.
 
     Raises:
         ConfigurationError: arguments that contradict each other or cannot be met.
         AddressError: `address` or `sender` is no address.
         DiscoveryError: neither host nor routes are given.
+        TypeError: an argument that there is not.
     """
+    for name in wishes:
+        if name not in _KNOWN:
+            raise TypeError(f"unexpected keyword argument {name!r}: use {', '.join(_KNOWN)}")
+    username = wishes.get("username")
     if address is not None:
         mailbox(address)  # checked now, not when the first message goes
-        secret_given = password is not None or token is not None
-        username = username or (address if secret_given else None)
-    account = credentials(username=username, password=password, token=token)
-    named = (host, port, security)
-    if routes is not None and any(value is not None for value in named):
-        raise ConfigurationError("give either routes, or host with port and security, not both")
-    if routes is None:
-        routes = _routes(address, host=host, port=port, security=security, authenticated=bool(account))
+        if username is None and {"password", "token"} & _given(wishes).keys():
+            username = address
+    account = credentials(username=username, password=wishes.get("password"), token=wishes.get("token"))
+    tls_ca, client_cert = wishes.get("tls_ca"), wishes.get("client_cert")
     return Settings(
-        routes=tuple(routes),
+        routes=_routes(address, wishes=wishes, authenticated=account is not None),
         credentials=account,
-        sender=_checked_sender(sender or address),
+        sender=_checked_sender(wishes.get("sender") or address),
         tls_ca=Path(tls_ca) if tls_ca is not None else None,
         client_cert=Path(client_cert) if client_cert is not None else None,
-        local_hostname=_checked_local_hostname(local_hostname),
-        timeouts=Timeouts.of(timeouts),
-        retry=retry,
+        local_hostname=_checked_local_hostname(wishes.get("local_hostname")),
+        timeouts=Timeouts.of(wishes.get("timeouts")),
+        retry=wishes.get("retry", DEFAULT_RETRY),
     )
 
 
-def _routes(
-    address: str | None,
-    *,
-    host: str | None,
-    port: int | None,
-    security: Security | None,
-    authenticated: bool,
-) -> tuple[Route, ...]:
+_KNOWN = tuple(Wishes.__annotations__)
+
+
+def _routes(address: str | None, *, wishes: Wishes, authenticated: bool) -> tuple[Route, ...]:
+    host, port, security = wishes.get("host"), wishes.get("port"), wishes.get("security")
+    routes = wishes.get("routes")
+    if routes is not None:
+        if any(wish is not None for wish in (host, port, security)):
+            raise ConfigurationError("give either routes, or host with port and security, not both")
+        return tuple(routes)
     if host is None:
         whose = f"the server of {address}" if address else "which server to use"
         raise DiscoveryError(f"portmail does not know {whose}: give host=, routes= or PORTMAIL_URL")
@@ -113,45 +132,51 @@ def _checked_local_hostname(name: str | None) -> str | None:
     return name
 
 
-def from_url(url: str, **arguments: Any) -> Settings:
+def from_url(url: str, **wishes: Unpack[Wishes]) -> Settings:
     """Settings of an account URL; arguments win over what the URL says.
 
     Raises:
         ConfigurationError: the URL cannot be understood, or asks for what is not allowed.
     """
-    return from_arguments(**(_of_account(parse_url(url)) | _given(arguments)))
+    return from_environment({"PORTMAIL_URL": url}, **wishes)
 
 
-def from_environment(environ: Mapping[str, str], **arguments: Any) -> Settings:
+def from_environment(environ: Mapping[str, str], **wishes: Unpack[Wishes]) -> Settings:
     """Settings of PORTMAIL_URL and its friends. Arguments win, then the URL, then the other variables.
 
     Raises:
         ConfigurationError: a variable that cannot be understood.
         DiscoveryError: neither a URL nor a host is given.
     """
+    given = _given(wishes)
     said: dict[str, Any] = {"sender": environ.get("PORTMAIL_FROM"), "tls_ca": environ.get("PORTMAIL_CA")}
     url = environ.get("PORTMAIL_URL")
-    elsewhere = bool({"host", "routes"} & _given(arguments).keys())
-    if not (url and elsewhere):  # the URL's account is not shown to another host
-        said |= {"username": environ.get("PORTMAIL_USERNAME"), "password": _password(environ)}
-        said |= _of_account(parse_url(url)) if url else {}
-    if arguments.get("token") is not None:
+    elsewhere = bool({"host", "routes"} & given.keys())
+    if not (url and elsewhere):  # an account is not shown to another host than its own
+        account = _given(_of_account(parse_url(url))) if url else {}
+        said["username"] = environ.get("PORTMAIL_USERNAME")
+        if not {"password", "token"} & (account.keys() | given.keys()):
+            said["password"] = _password(environ)
+        said |= account
+    if "token" in given:
         said.pop("password", None)
-    return from_arguments(**({name: value for name, value in said.items() if value} | _given(arguments)))
+    said = {name: value for name, value in said.items() if value not in (None, "")}
+    return from_arguments(**cast("Wishes", said | given))
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None or name == "retry"}
+def _given(wishes: Mapping[str, Any]) -> dict[str, Any]:
+    """What was really wished for; None means "no wish" everywhere but for retries."""
+    return {name: value for name, value in wishes.items() if value is not None or name == "retry"}
 
 
-def _of_account(account: Account) -> dict[str, Any]:
-    found = {
+def _of_account(account: ParsedURL) -> dict[str, Any]:
+    return {
         "username": account.username,
         "password": account.password,
         "tls_ca": account.tls_ca,
         "sender": account.sender,
+        **account.route,
     }
-    return _given(found) | dict(account.route)
 
 
 def _password(environ: Mapping[str, str]) -> str | None:

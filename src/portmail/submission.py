@@ -56,17 +56,17 @@ class Submission:
         recipients: Iterable[str] | None,
         default_sender: str | None,
     ) -> Submission:
-        header = headers_of(message) if isinstance(message, bytes) else message
-        if not isinstance(header, Message):
+        if not isinstance(message, Message | bytes):
             raise ContentError(
                 f"{type(message).__name__} is no message: give an email.message.EmailMessage, or bytes"
             )
-        author = sender_in(header) or default_sender or ""
+        headers = headers_of(message)
+        author = sender_in(headers) or default_sender or ""
         if sender is None and not author:
             raise AddressError("the message has no From: set it, or give sender=")
         envelope = Envelope.of(
             sender=author if sender is None else sender,
-            recipients=recipients_in(header) if recipients is None else recipients,
+            recipients=recipients_in(headers) if recipients is None else recipients,
         )
         visible = mailbox(author or sender or "").path if author or sender else ""
         if isinstance(message, bytes):

@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Self, TypedDict, Unpack
+from typing import Self, Unpack
 
-from portmail import settings as wishes
+from portmail import settings as given
 from portmail.blocking import LoopThread
 from portmail.content import AnyMessage
 from portmail.delivery import Delivery, Farewells
 from portmail.receipt import Receipt
-from portmail.retry import Retry
-from portmail.route import Route
-from portmail.security import SecretSource, Security
-from portmail.settings import PathLike, Settings
+from portmail.settings import Settings, Wishes
 from portmail.submission import Submission
-from portmail.timeouts import Timeouts
 from portmail.transports.tls import verified_context
-
-
-class Account(TypedDict, total=False):
-    """The keyword arguments that say which server, who we are, and how patient.
-
-    `host` alone means 587 with STARTTLS, then 465 with implicit TLS, and without credentials then 25.
-    `port` and `security` name one route; `routes` names them all. `username` with `password` or
-    `token` (a str, or a callable, sync or async, that returns one) are the credentials.
-    `tls_ca` is a PEM file added to the system's trust store,
-    `client_cert` a PEM file with certificate and key. `local_hostname` is said in EHLO.
-    `timeouts` is seconds for the whole submission, or `Timeouts`; `retry` a `Retry`, or None for none.
-    """
-
-    host: str | None
-    port: int | None
-    security: Security | None
-    username: str | None
-    password: SecretSource | None
-    token: SecretSource | None
-    routes: Sequence[Route] | None
-    tls_ca: PathLike | None
-    client_cert: PathLike | None
-    local_hostname: str | None
-    timeouts: float | Timeouts | None
-    retry: Retry | None
-
-
-class Wishes(Account, total=False):
-    """The keyword arguments of both submitters: those of `Account`, and the default `sender`."""
-
-    sender: str | None
 
 
 class _Door:
@@ -57,20 +22,20 @@ class _Door:
 
     settings: Settings
 
-    def __init__(self, address: str | None = None, **keywords: Unpack[Wishes]) -> None:
-        self._open(wishes.from_arguments(address, **keywords))
+    def __init__(self, address: str | None = None, **wishes: Unpack[Wishes]) -> None:
+        self._open(given.from_arguments(address, **wishes))
 
     @classmethod
-    def from_url(cls, url: str, **keywords: Unpack[Wishes]) -> Self:
+    def from_url(cls, url: str, **wishes: Unpack[Wishes]) -> Self:
         """A submitter of an account URL such as `submission://me:secret@mail.example.com`.
 
         Raises:
             ConfigurationError: the URL cannot be understood, or asks for what is not allowed.
         """
-        return cls._with(wishes.from_url(url, **keywords))
+        return cls._with(given.from_url(url, **wishes))
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **keywords: Unpack[Wishes]) -> Self:
+    def from_env(cls, environ: Mapping[str, str] | None = None, **wishes: Unpack[Wishes]) -> Self:
         """A submitter of PORTMAIL_URL, PORTMAIL_USERNAME, PORTMAIL_PASSWORD, PORTMAIL_PASSWORD_FILE,
         PORTMAIL_FROM and PORTMAIL_CA. Keyword arguments win over the URL, the URL over the others.
 
@@ -78,7 +43,7 @@ class _Door:
             ConfigurationError: a variable cannot be understood.
             DiscoveryError: no server is named.
         """
-        return cls._with(wishes.from_environment(os.environ if environ is None else environ, **keywords))
+        return cls._with(given.from_environment(os.environ if environ is None else environ, **wishes))
 
     @classmethod
     def _with(cls, settings: Settings) -> Self:

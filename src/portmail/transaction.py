@@ -24,6 +24,7 @@ FINAL_DOT = b".\r\n"
 """What commits the message. The content always ends with a line end, so these three octets do."""
 
 _LOGIN_REQUIRED = 530  # RFC 4954 section 6
+_CLOSING = 421  # RFC 5321 section 3.8: the end of the connection, not of one recipient
 _POLICY = "5.7."  # RFC 3463 section 3.8: security or policy
 
 
@@ -86,7 +87,7 @@ class Transaction:
     def _judge_recipient(self, recipient: Mailbox, *, reply: Reply) -> None:
         if _fits(Phase.RCPT, reply=reply):
             self.accepted.append(recipient.text)
-        elif reply.transient or reply.permanent:
+        elif (reply.transient or reply.permanent) and reply.code != _CLOSING:
             self.refused[recipient.text] = reply
         else:
             self._fail(Phase.RCPT, reply=reply)

@@ -35,7 +35,7 @@ _HOW_TO_ESCAPE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ParsedURL:
     """What an account URL says. Its `repr` shows no password."""
 
     route: Where
@@ -64,7 +64,7 @@ SCHEMES: Mapping[str, Callable[[dict[str, str]], Where]] = MappingProxyType(
 """What each scheme means; a function of the URL's options, of which it takes its own."""
 
 
-def parse_url(url: str) -> Account:
+def parse_url(url: str) -> ParsedURL:
     """Read an account URL such as `submission://me:secret@mail.example.com`.
 
     The user name and password are percent-decoded. No error shows the password.
@@ -78,17 +78,20 @@ def parse_url(url: str) -> Account:
         raise DiscoveryError("this version does not find servers by itself: use smtp://user:password@host")
     if not separator or scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
-        raise UnknownScheme(f"{scheme[:20] if separator else 'no scheme'!r} is unknown: use one of {known}")
+        # With a colon in it, it may be a login.
+        what = f"{repr(scheme) if scheme.isalnum() else 'the scheme'} is unknown"
+        raise UnknownScheme(f"{what if separator else 'no scheme'} in the account URL: use one of {known}")
     authority, options = _split(rest)
     userinfo, _, where = authority.rpartition("@")
     username, password = _userinfo(userinfo)
     if scheme == "relay" and userinfo:
         raise CredentialsOnRelay("a relay takes no credentials: take them out, or use submission://")
     host, port = _host_and_port(where)
-    route = {"host": host} | dict(SCHEMES[scheme](options)) | ({"port": port} if port else {})
-    account = Account(route, username, password, options.pop("ca", None), options.pop("from", None))
+    route = {"host": host} | dict(SCHEMES[scheme](options)) | ({} if port is None else {"port": port})
+    account = ParsedURL(route, username, password, options.pop("ca", None), options.pop("from", None))
     if options:
-        raise InvalidURL(f"?{next(iter(options))}= is unknown here: use ca, from, and tls with relay://")
+        unknown = next(iter(options))  # no part of a password: that would have been cut
+        raise InvalidURL(f"?{unknown}= is unknown here: use ca, from, and tls with relay://")
     return account
 
 
@@ -97,9 +100,10 @@ def _split(rest: str) -> tuple[str, dict[str, str]]:
     match = re.fullmatch(r"([^/?#]*)(/[^?#]*)?(?:\?([^#]*))?(#.*)?", rest, re.DOTALL)
     assert match is not None  # every part is optional
     authority, path, query, fragment = match.groups()
-    behind = f"{path or ''}{query or ''}{fragment or ''}"
-    # "from" and "ca" may hold an @; then there is one in front of the ? as well, or no user at all.
-    cut_early = "@" not in authority and "@" in re.sub(r"(?:^|&)(?:from|ca)=[^&]*", "", behind)
+    behind = "&".join(part for part in (path, query, fragment) if part)
+    # Only "from" and "ca" may hold an @. Any other stands behind a password that was cut in two;
+    # where there is none, what stands here is no secret and can be told.
+    cut_early = "@" in re.sub(r"(?:^|&)(?:from|ca)=[^&]*", "", behind)
     if fragment is not None or cut_early or authority.count("@") > 1:
         raise UnescapedURL(f"a user name or password in the URL must be percent-encoded: {_HOW_TO_ESCAPE}")
     if path not in (None, "/"):

@@ -11,7 +11,7 @@ from portmail.failure import Failure, Phase
 from portmail.reply import Reply
 from portmail.sasl import Mechanism
 from portmail.security import Credentials, SecureChannel
-from portmail.transports.wire import WireFailed
+from portmail.transports.intake import WireFailed
 
 _LONGEST_COMMAND = 512
 """Octets with CRLF (RFC 5321 section 4.5.3.1.4); a longer first response waits to be asked for."""

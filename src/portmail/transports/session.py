@@ -13,7 +13,8 @@ from portmail.reply import Reply
 from portmail.route import Route
 from portmail.security import Channel, PlainChannel, SecureChannel, Security, TlsEvidence
 from portmail.timeouts import Deadline
-from portmail.transports.wire import Wire, WireFailed
+from portmail.transports.intake import WireFailed
+from portmail.transports.wire import Wire
 
 _NO_EHLO = (500, 501, 502, 504, 550)
 """How a server says that it has no EHLO (RFC 5321 section 4.1.4)."""

@@ -12,8 +12,9 @@ from portmail.failure import Phase
 from portmail.submission import Submission
 from portmail.timeouts import Deadline
 from portmail.transaction import FINAL_DOT, Transaction
+from portmail.transports.intake import WireFailed
 from portmail.transports.session import Session, failure_of
-from portmail.transports.wire import Wire, WireFailed
+from portmail.transports.wire import Wire
 
 
 async def submit(

@@ -1,4 +1,4 @@
-"""How does one reply follow one command? An asyncio protocol that never guesses.
+"""How does one reply follow one command? A connection that never guesses.
 
 Replies are counted against commands. A reply that nobody asked for, octets that are no reply, a
 timeout, a cancel: each ends the connection by `abort()`, and what is left in its buffers is
@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
 from collections.abc import Callable
 from typing import NoReturn
 
 from portmail.cause import Cause
-from portmail.reply import MalformedReply, Reply, ReplyReader
+from portmail.reply import Reply
+from portmail.transports.intake import Intake, WireFailed
 from portmail.transports.tls import cause_of
 
 _CLOSING = 421
@@ -24,73 +24,29 @@ _FAREWELL = 3.0
 """Seconds for the reply to QUIT."""
 
 
-class WireFailed(Exception):  # turned into a Failure by `session`, which knows the phase
-    """The connection is over; `.cause` and `.detail` say why."""
-
-    def __init__(self, cause: Cause, detail: str = "") -> None:
-        super().__init__(f"{cause.value} {detail}".rstrip())
-        self.cause = cause
-        self.detail = detail
-
-
-class Wire(asyncio.Protocol):
+class Wire:
     """One connection: commands and content out, replies in. It takes the transport over."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self._adopt(transport)
-        self._reader = ReplyReader()
-        self._replies: deque[Reply] = deque()
-        self._end: WireFailed | None = None
+        self._intake = Intake()
         self._speakable = True
-        self._changed = asyncio.Event()
-        self._paused = False
+        self._adopt(transport)
 
     def _adopt(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         # Whatever is written is either with the kernel or still ours: `write` waits for that.
         transport.set_write_buffer_limits(high=1, low=0)
-        transport.set_protocol(self)
-
-    # What asyncio tells us.
-
-    def data_received(self, data: bytes) -> None:
-        """Octets came."""
-        try:
-            self._replies.extend(self._reader.feed(data))
-        except MalformedReply as exc:
-            self._over(WireFailed(Cause.SURPRISE, str(exc)))
-            self.transport.abort()
-        self._changed.set()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
-        tls = cause_of(exc) if exc else None
-        self._over(WireFailed(*tls) if tls else WireFailed(Cause.LOST, str(exc or "closed by the server")))
-
-    def pause_writing(self) -> None:
-        """The kernel's buffer is full."""
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        """The kernel took it all."""
-        self._paused = False
-        self._changed.set()
-
-    def _over(self, end: WireFailed) -> None:
-        self._end = self._end or end
-        self._changed.set()
-
-    # What the dialogue asks for.
+        transport.set_protocol(self._intake)
 
     @property
     def spoke(self) -> bool:
         """Whether the server said something that nobody has read yet."""
-        return bool(self._replies) or self._reader.amid
+        return self._intake.spoke
 
     def check(self) -> None:
         """Raise `WireFailed` if the connection is known to be lost."""
-        if self._end is not None:
-            raise self._end
+        if self._intake.end is not None:
+            raise self._intake.end
 
     async def command(self, line: bytes, *, seconds: float) -> Reply:
         """Write a command, return its reply.
@@ -98,9 +54,10 @@ class Wire(asyncio.Protocol):
         Raises:
             WireFailed: no reply in time, the connection was lost, or the server spoke out of turn.
         """
-        closing = bool(self._replies) and self._replies[0].code == _CLOSING
+        unread = self._intake.replies
+        closing = bool(unread) and unread[0].code == _CLOSING
         if self.spoke and not closing:
-            said = str(self._replies[0]) if self._replies else "the beginning of a reply"
+            said = str(unread[0]) if unread else "the beginning of a reply"
             self._give_up(WireFailed(Cause.SURPRISE, f"unasked: {said}"))
         if not closing:
             await self.write(line, seconds=seconds)
@@ -114,7 +71,7 @@ class Wire(asyncio.Protocol):
         """
         self.check()
         self.transport.write(data)
-        await self._until(lambda: not self._paused, seconds=seconds)
+        await self._until(lambda: not self._intake.paused, seconds=seconds)
 
     async def reply(self, *, seconds: float) -> Reply:
         """The next reply.
@@ -123,22 +80,25 @@ class Wire(asyncio.Protocol):
             WireFailed: none came in time, or the connection was lost.
         """
         await self._until(lambda: False, seconds=seconds)
-        if not self._replies:
+        if not self._intake.replies:
             self.check()
-        return self._replies.popleft()
+        return self._intake.replies.popleft()
 
     async def _until(self, enough: Callable[[], bool], *, seconds: float) -> None:
         """Wait until it is enough, the server spoke, or the connection is over."""
+        intake = self._intake
         try:
             async with asyncio.timeout(seconds):
-                while not (enough() or self._replies or self._end):
-                    self._changed.clear()
-                    await self._changed.wait()
+                while not (enough() or intake.replies or intake.end):
+                    intake.changed.clear()
+                    await intake.changed.wait()
         except TimeoutError:
             self._give_up(WireFailed(Cause.NO_REPLY, f"nothing for {seconds:.0f} s"))
         except BaseException:
             self.abort()
             raise
+        if intake.end is not None:
+            self.abort()
 
     async def start_tls(self, context: ssl.SSLContext, *, host: str, seconds: float) -> None:
         """Upgrade to TLS, right after the reply to STARTTLS (RFC 3207 section 4).
@@ -152,7 +112,7 @@ class Wire(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                upgraded = await loop.start_tls(self.transport, self, context, server_hostname=host)
+                upgraded = await loop.start_tls(self.transport, self._intake, context, server_hostname=host)
         except TimeoutError:
             self._give_up(WireFailed(Cause.TLS_FAILED, f"no handshake in {seconds:.0f} s"))
         except OSError as exc:
@@ -160,14 +120,13 @@ class Wire(asyncio.Protocol):
         except BaseException:
             self.abort()
             raise
-        else:
-            if upgraded is None:
-                self._give_up(WireFailed(Cause.TLS_FAILED, "cut off"))
-            self._adopt(upgraded)
-            self._speakable = True
+        if upgraded is None:
+            self._give_up(WireFailed(Cause.TLS_FAILED, "cut off"))
+        self._adopt(upgraded)
+        self._speakable = True
 
     def _give_up(self, end: WireFailed) -> NoReturn:
-        self._over(end)
+        self._intake.over(end)
         self.abort()
         raise end
 
@@ -182,11 +141,11 @@ class Wire(asyncio.Protocol):
 
     def dismiss(self) -> None:
         """Say QUIT if it can be said just now, and drop the connection."""
-        if self._speakable and self._end is None:
+        if self._speakable and self._intake.end is None:
             self.transport.write(b"QUIT\r\n")
         self.abort()
 
     def abort(self) -> None:
         """Drop the connection now; nothing that is still in a buffer leaves."""
-        self._over(WireFailed(Cause.LOST, "dropped by us"))
+        self._intake.over(WireFailed(Cause.LOST, "dropped by us"))
         self.transport.abort()
