@@ -1,0 +1,62 @@
+"""What has arrived on a connection, and is it still there? The asyncio protocol behind a `Wire`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from portmail.cause import Cause
+from portmail.reply import MalformedReply, Reply, ReplyReader
+from portmail.transports.tls import cause_of
+
+
+class WireFailed(Exception):  # turned into a Failure by those who know the phase
+    """The connection is over; `.cause` and `.detail` say why."""
+
+    def __init__(self, cause: Cause, detail: str = "") -> None:
+        super().__init__(f"{cause.value} {detail}".rstrip())
+        self.cause = cause
+        self.detail = detail
+
+
+class Intake(asyncio.Protocol):
+    """Takes what asyncio tells of a connection: replies, back pressure, and the end."""
+
+    def __init__(self) -> None:
+        self.replies: deque[Reply] = deque()
+        self.end: WireFailed | None = None
+        self.paused = False
+        self.changed = asyncio.Event()
+        self._reader = ReplyReader()
+
+    @property
+    def spoke(self) -> bool:
+        """Whether the server said something that nobody has read yet."""
+        return bool(self.replies) or self._reader.amid
+
+    def over(self, end: WireFailed) -> None:
+        """Keep how the connection ended; what is told first counts."""
+        self.end = self.end or end
+        self.changed.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Octets came. What is no reply ends the connection."""
+        try:
+            self.replies.extend(self._reader.feed(data))
+        except MalformedReply as exc:
+            self.over(WireFailed(Cause.SURPRISE, str(exc)))
+        self.changed.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        tls = cause_of(exc) if exc else None
+        self.over(WireFailed(*tls) if tls else WireFailed(Cause.LOST, str(exc or "closed by the server")))
+
+    def pause_writing(self) -> None:
+        """The kernel's buffer is full."""
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        """The kernel took it all."""
+        self.paused = False
+        self.changed.set()
