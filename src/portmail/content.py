@@ -118,12 +118,13 @@ def _flattened(message: Message) -> bytes:
     """Serialize; `message` is a copy of ours, whose headers may be rewritten."""
     policy: Any = message.policy
     changes: dict[str, Any] = {"linesep": "\r\n"}
-    # Raw UTF-8 in headers only where an address cannot be written without it.
-    raw = isinstance(policy, EmailPolicy) and any(not local.isascii() for local in _local_parts(message))
-    if isinstance(policy, EmailPolicy):
-        changes["utf8"] = raw
-    if not raw:
+    utf8_locals = any(not local.isascii() for local in _local_parts(message))
+    if _is_old(message) or not utf8_locals:
         _write_a_labels(message)
+    if isinstance(policy, EmailPolicy):
+        # Raw UTF-8 in headers only where an address cannot be written without it, or it was there.
+        parsed = [value for _, value in message.raw_items() if not hasattr(value, "fold")]
+        changes["utf8"] = utf8_locals or not all(map(str.isascii, parsed))
     target = io.BytesIO()
     try:
         BytesGenerator(target, mangle_from_=False, policy=policy.clone(**changes)).flatten(message)
@@ -140,11 +141,14 @@ def _local_parts(message: Message) -> Iterator[str]:
 
 def _write_a_labels(message: Message) -> None:
     """Write internationalized domains in address headers in ASCII (RFC 5890)."""
-    for name, value in list(message.raw_items()):
+    fields = list(message.raw_items())
+    for name, _ in fields:  # a name may occur more than once, and the order is kept
+        del message[name]
+    for name, value in fields:
         header = in_ascii(name, value=value)
-        if header is None:
-            continue
-        message.replace_header(name, _as_octets(name, header) if _is_old(message) else header)
+        if header is not None:
+            value = _as_octets(name, header) if _is_old(message) else header  # noqa: PLW2901
+        message.set_raw(name, value)
 
 
 def _as_octets(name: str, header: Any) -> str:

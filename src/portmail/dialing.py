@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import contextvars
 import errno
 import ipaddress
 import itertools
 import socket
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias
 
 from portmail.cause import Cause
 from portmail.failure import Failure, Phase, RouteFailed
+from portmail.offloading import in_a_daemon_thread
 from portmail.racing import Runner, race
 from portmail.route import Route, is_name
 
-T = TypeVar("T")
 Sockaddr: TypeAlias = tuple[Any, ...]
 
 NEXT_ADDRESS = 0.25
@@ -112,37 +109,7 @@ async def _getaddrinfo(route: Route) -> list[tuple[Any, ...]]:
         return socket.getaddrinfo(route.host, route.port, type=kind, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         pass
-    return await _in_a_daemon_thread(lambda: socket.getaddrinfo(route.host, route.port, type=kind))
-
-
-async def _in_a_daemon_thread(work: Callable[[], T]) -> T:
-    """Run what blocks in a thread of its own: a dead resolver must not keep a program from ending."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-    context = contextvars.copy_context()
-
-    def report(result: T | None, error: Exception | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(cast("T", result))
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = context.run(work)
-        except Exception as exc:  # noqa: BLE001  # handed over to the one who waits
-            error = exc
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(report, result, error)
-
-    try:
-        threading.Thread(target=run, name="portmail-resolver", daemon=True).start()
-    except RuntimeError:  # the interpreter is going down and starts no thread: then in this one
-        return work()
-    return await future
+    return await in_a_daemon_thread(lambda: socket.getaddrinfo(route.host, route.port, type=kind))
 
 
 def interleaved(addresses: Sequence[Address]) -> list[Address]:

@@ -78,6 +78,8 @@ def mailbox(address: str) -> Mailbox:
 @lru_cache(maxsize=4096)  # a cache: validating costs more than sending
 def _mailbox(address: str) -> Mailbox:
     _, at, domain = address.rpartition("@")
+    if "://" in address:  # which may hold a password, and is not repeated
+        raise AddressError("a URL is no address: use Submitter.from_url(...) or PORTMAIL_URL for an account")
     if not at:
         raise AddressError(f"{address!r} has no @: write it like me@example.org")
     local, domain, ascii_domain = _validated(address, private=_is_private(domain))

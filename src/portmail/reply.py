@@ -17,7 +17,7 @@ _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 class MalformedReply(ValueError):  # an event on the wire, turned into a Failure at once
-    """The server sent something that is not an SMTP reply; `.line` is what it sent."""
+    """The server sent something that is not an SMTP reply; the text is how it begins."""
 
     def __init__(self, line: bytes) -> None:
         super().__init__(printable(line.decode("utf-8", "replace"))[:120])

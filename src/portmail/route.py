@@ -59,6 +59,10 @@ def host_name(host: str) -> str:
     Raises:
         InvalidRoute: it is neither a host name nor an IP address.
     """
+    if isinstance(host, str) and ("@" in host or "://" in host):  # which may hold a password
+        raise InvalidRoute(
+            "that is more than a host name: give the host alone, or use Submitter.from_url(...)"
+        )
     bare = host.strip().removesuffix(".") if isinstance(host, str) else ""
     bare = bare.removeprefix("[").removesuffix("]")
     try:

@@ -72,6 +72,8 @@ def parse_url(url: str) -> ParsedURL:
     Raises:
         UnknownScheme, UnescapedURL, InvalidRoute, CredentialsOnRelay, InvalidURL.
     """
+    if not isinstance(url, str):
+        raise InvalidURL(f"an account URL is a str, not {type(url).__name__}: is the variable set?")
     scheme, separator, rest = url.strip().partition("://")
     scheme = scheme.lower()
     if scheme == "auto":
@@ -90,8 +92,7 @@ def parse_url(url: str) -> ParsedURL:
     route = {"host": host} | dict(SCHEMES[scheme](options)) | ({} if port is None else {"port": port})
     account = ParsedURL(route, username, password, options.pop("ca", None), options.pop("from", None))
     if options:
-        unknown = next(iter(options))  # no part of a password: that would have been cut
-        raise InvalidURL(f"?{unknown}= is unknown here: use ca, from, and tls with relay://")
+        raise InvalidURL("the URL has an option that is unknown here: use ca, from, and tls with relay://")
     return account
 
 
@@ -101,13 +102,12 @@ def _split(rest: str) -> tuple[str, dict[str, str]]:
     assert match is not None  # every part is optional
     authority, path, query, fragment = match.groups()
     behind = "&".join(part for part in (path, query, fragment) if part)
-    # Only "from" and "ca" may hold an @. Any other stands behind a password that was cut in two;
-    # where there is none, what stands here is no secret and can be told.
+    # Only "from" and "ca" may hold an @. Any other stands behind a password that was cut in two.
     cut_early = "@" in re.sub(r"(?:^|&)(?:from|ca)=[^&]*", "", behind)
     if fragment is not None or cut_early or authority.count("@") > 1:
         raise UnescapedURL(f"a user name or password in the URL must be percent-encoded: {_HOW_TO_ESCAPE}")
     if path not in (None, "/"):
-        raise InvalidURL(f"the URL has a path, {path!r}, which means nothing: take it out")
+        raise InvalidURL("the URL has a path behind the host, which means nothing: take it out")
     return authority, dict(parse_qsl(query or "", keep_blank_values=True))
 
 

@@ -12,6 +12,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
+from typing import cast
 
 from aiosmtplib import SMTP, SMTPConnectResponseError, SMTPException, SMTPResponseException
 
@@ -56,9 +57,9 @@ async def greeted(
 
 def _live(client: SMTP) -> asyncio.Transport:
     transport = client.transport
-    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+    if transport is None or transport.is_closing():
         raise ConnectionResetError
-    return transport
+    return cast("asyncio.Transport", transport)  # uvloop's is not derived from it
 
 
 def _failure(error: BaseException, *, route: Route) -> Failure:

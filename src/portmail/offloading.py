@@ -1,0 +1,46 @@
+"""How is what blocks kept from blocking the loop? A daemon thread for one call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+T = TypeVar("T")
+
+
+async def in_a_daemon_thread(work: Callable[[], T]) -> T:
+    """Run a blocking call in a thread of its own, and wait for it here.
+
+    Not in the loop's executor, whose threads a program waits for when it ends: a dead resolver
+    must not keep it from ending.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def report(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(cast("T", result))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = context.run(work)
+        except Exception as exc:  # noqa: BLE001  # handed over to the one who waits
+            error = exc
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(report, result, error)
+
+    try:
+        threading.Thread(target=run, name="portmail-blocking", daemon=True).start()
+    except RuntimeError:  # the interpreter is going down and starts no thread: then in this one
+        return work()
+    return await future

@@ -1,0 +1,217 @@
+"""Who is it from and for? Addresses that may travel, as they travel, and those that may not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import email_validator
+import pytest
+
+from portmail.envelope import Envelope, Mailbox, mailbox
+from portmail.errors import AddressError, NoRecipients
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "me@example.org",
+        "root@localhost",
+        "ops@intranet",
+        "a@host.local",
+        "x@beds.test",
+        "a@sub.invalid",
+        "a@invalid",
+        "a@example",
+        "a@4.test",
+        "printer@floor-2.corp",
+        "-rf@example.org",
+        "a+b@example.org",
+        "a%b!c@example.org",
+        "!#$%&'*+-/=?^_`{|}~@example.org",
+        '"a b"@example.org',
+        '"a@b"@example.org',
+        '"a b"@localhost',
+        '"a>b"@example.org',
+        '"a\\"b"@example.org',
+        "a@[127.0.0.1]",
+        "a@[IPv6:::1]",
+        "jörg@example.org",
+        "jörg@münchen.example",
+        "jörg@localhost",
+    ],
+)
+def test_an_address_travels_as_it_was_written(address: str) -> None:
+    assert mailbox(address).text == address
+    # SMTPUTF8 addresses are sent as they are, and all others are ASCII already here.
+    assert mailbox(address).path == address
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        pytest.param(
+            "me@münchen.example",
+            Mailbox("me@münchen.example", "me@xn--mnchen-3ya.example"),
+            id="IDN as A-labels",
+        ),
+        pytest.param(
+            "me@münchen.local",
+            Mailbox("me@münchen.local", "me@xn--mnchen-3ya.local"),
+            id="IDN in a private network",
+        ),
+        pytest.param(
+            "me@xn--mnchen-3ya.example",
+            Mailbox("me@münchen.example", "me@xn--mnchen-3ya.example"),
+            id="A-labels are shown as IDN",
+        ),
+        pytest.param(
+            "me@straße.example", Mailbox("me@straße.example", "me@xn--strae-oqa.example"), id="IDNA 2008"
+        ),
+        pytest.param("Me@EXAMPLE.Org", Mailbox("Me@example.org", "Me@example.org"), id="lower case"),
+        pytest.param("a@HOST.LOCAL", Mailbox("a@host.local", "a@host.local"), id="lower case, private"),
+        pytest.param(
+            "e\u0301@example.org", Mailbox("é@example.org", "é@example.org"), id="UTF-8 composed (NFC)"
+        ),
+        pytest.param('"ab"@example.org', Mailbox("ab@example.org", "ab@example.org"), id="needless quotes"),
+    ],
+)
+def test_an_address_is_normalized_once_and_for_all(address: str, expected: Mailbox) -> None:
+    assert mailbox(address) == expected
+    assert mailbox(expected.path) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "needed"),
+    [
+        ("me@example.org", False),
+        ("me@münchen.example", False),
+        ("jörg@example.org", True),
+        ("jörg@münchen.example", True),
+    ],
+)
+def test_smtputf8_is_needed_for_the_local_part_only(address: str, needed: bool) -> None:
+    assert mailbox(address).needs_smtputf8 is needed
+    plain = "you@example.org"
+    assert Envelope.of(sender=plain, recipients=[plain, address]).needs_smtputf8 is needed
+    assert Envelope.of(sender=address, recipients=[plain]).needs_smtputf8 is needed
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("me", id="no @"),
+        pytest.param("@", id="@ alone"),
+        pytest.param("@example.org", id="no local part"),
+        pytest.param("me@", id="no domain"),
+        pytest.param("me@@example.org", id="two @ in a row"),
+        pytest.param("me@you@example.org", id="two @"),
+        pytest.param("me@you@localhost", id="two @, private"),
+        pytest.param("me@example.org.", id="trailing dot"),
+        pytest.param("me@localhost.", id="trailing dot, private"),
+        pytest.param("me@example..org", id="two dots"),
+        pytest.param(".me@example.org", id="local part begins with a dot"),
+        pytest.param("me.@example.org", id="local part ends with a dot"),
+        pytest.param("me@-example.org", id="label begins with a hyphen"),
+        pytest.param("me@ex_ample.org", id="underscore in the domain"),
+        pytest.param("me@123", id="a number for a domain"),
+        pytest.param("me you@example.org", id="space in the local part"),
+        pytest.param("me@example .org", id="space in the domain"),
+        pytest.param("me@intra net", id="space in a private domain"),
+        pytest.param(" me@example.org", id="space in front"),
+        pytest.param("me@example.org ", id="space behind"),
+        pytest.param("me@localhost ", id="space behind, private"),
+        pytest.param("me@example.org\r\n", id="CRLF behind"),
+        pytest.param("me@localhost\r\n", id="CRLF behind, private"),
+        pytest.param("me@example.org\n", id="LF behind"),
+        pytest.param("me\r\nDATA@example.org", id="CRLF in the local part"),
+        pytest.param('"me\r\nDATA"@example.org', id="CRLF in quotes"),
+        pytest.param('"me\\\r\nDATA"@example.org', id="escaped CR in quotes"),
+        pytest.param("me@example.org>\r\nDATA", id="CRLF behind >"),
+        pytest.param("me@example.org> SIZE=1", id="> and a parameter"),
+        pytest.param("me@localhost> SIZE=1", id="> and a parameter, private"),
+        pytest.param("me@example.org\0", id="NUL"),
+        pytest.param('"me\0"@example.org', id="NUL in quotes"),
+        pytest.param("me@example.org\u200b", id="zero width space"),
+        pytest.param("me@example.org\x85", id="C1 control"),
+        pytest.param("me\udcff@example.org", id="octets that are no UTF-8"),
+        pytest.param("<me@example.org>", id="angle brackets"),
+        pytest.param("Me <me@example.org>", id="display name"),
+        pytest.param("me(you)@example.org", id="comment"),
+        pytest.param("me,you@example.org", id="comma"),
+        pytest.param('""@example.org', id="empty quotes"),
+        pytest.param("a" * 65 + "@example.org", id="local part too long"),
+        pytest.param("me@" + "a" * 64 + ".org", id="label too long"),
+        pytest.param("me@" + "a" * 64, id="label too long, private"),
+        pytest.param("me@" + ".".join(["a" * 63] * 4), id="domain too long"),
+        pytest.param("me@[999.0.0.1]", id="no IP address"),
+        pytest.param("me@[127.0.0.1", id="bracket without end"),
+        pytest.param("me@[]", id="empty brackets"),
+        pytest.param("me@xn--zz.local", id="no A-label, private"),
+        pytest.param(None, id="None"),
+        pytest.param(b"me@example.org", id="octets"),
+        pytest.param(["me@example.org"], id="a list"),
+    ],
+)
+def test_what_cannot_travel_is_refused_and_named(address: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        mailbox(address)
+    assert repr(address) in str(caught.value)
+
+
+def test_a_recipient_given_twice_gets_the_message_once() -> None:
+    twice = [
+        "b@example.org",
+        "a@example.org",
+        "b@EXAMPLE.org",
+        "c@münchen.example",
+        "c@xn--mnchen-3ya.example",
+    ]
+    envelope = Envelope.of(sender="me@example.org", recipients=twice)
+    assert [box.path for box in envelope.recipients] == [
+        "b@example.org",
+        "a@example.org",
+        "c@xn--mnchen-3ya.example",
+    ]
+
+
+def test_recipients_that_differ_in_case_before_the_at_are_two() -> None:
+    envelope = Envelope.of(sender="me@example.org", recipients=["a@example.org", "A@example.org"])
+    assert len(envelope.recipients) == 2
+
+
+def test_the_null_reverse_path_is_no_address() -> None:
+    assert Envelope.of(sender="", recipients=["a@example.org"]).sender is None
+
+
+def test_one_recipient_may_be_given_as_a_string() -> None:
+    envelope = Envelope.of(sender="", recipients="a@example.org")
+    assert [box.path for box in envelope.recipients] == ["a@example.org"]
+
+
+def test_one_wrong_recipient_stops_the_message() -> None:
+    with pytest.raises(AddressError, match="b b@example"):
+        Envelope.of(sender="", recipients=["a@example.org", "b b@example.org"])
+
+
+@pytest.mark.parametrize("nobody", [[], (), iter(())], ids=["list", "tuple", "iterator"])
+def test_a_message_for_nobody_is_refused(nobody: list[str]) -> None:
+    with pytest.raises(NoRecipients, match="recipients="):
+        Envelope.of(sender="me@example.org", recipients=nobody)
+
+
+def test_the_domains_that_email_validator_refuses_stay_as_they_are_for_others() -> None:
+    # The list is shared by the whole process: who else uses email-validator relies on it.
+    for address in ("a@host.local", "x@beds.test", "root@localhost"):
+        assert mailbox(address)
+        with pytest.raises(email_validator.EmailNotValidError):
+            email_validator.validate_email(address, check_deliverability=False)
+    program = (
+        "import email_validator\n"
+        "before = list(email_validator.SPECIAL_USE_DOMAIN_NAMES)\n"
+        "from portmail.envelope import mailbox\n"
+        "mailbox('a@host.local'), mailbox('root@localhost')\n"
+        "assert email_validator.SPECIAL_USE_DOMAIN_NAMES == before != []\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

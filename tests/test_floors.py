@@ -1,0 +1,182 @@
+"""Is the house as it is drawn? Who imports whom, one door per outside library, sizes, and what is nowhere."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import statistics
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+import portmail
+
+SOURCE = Path(portmail.__file__).parent
+
+FLOORS = {
+    6: "doors for people: the command line, the sandbox, and the package itself",
+    5: "doors for code",
+    4: "the walk over routes",
+    3: "a route on its way to being ready",
+    2: "the outside world",
+    1: "decisions, and words that hold one",
+    0: "words: frozen values, no I/O",
+}
+HOMES = {
+    6: "__main__ cli cli.* sandbox sandbox.* portmail",
+    5: "blocking submitter scripting",
+    4: "delivery",
+    3: "opening",
+    2: "dialing racing transports transports.*",
+    1: "verdict conclusion sasl transaction retry receipt settings",
+    0: "reply extensions cause failure errors security route timeouts header envelope addresses content "
+    "submission url composing offloading",
+}
+DOORS = {
+    "aiosmtplib": {"transports.smtp"},
+    "email_validator": {"envelope"},
+    "tenacity": {"retry"},
+    "trustme": {"sandbox.certificates"},
+}
+
+
+def named(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "portmail"
+
+
+MODULES = {named(path): ast.parse(path.read_text("utf-8")) for path in sorted(SOURCE.rglob("*.py"))}
+EVERY_MODULE = pytest.mark.parametrize("module", MODULES)
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every name that is imported when the program runs, wherever in the file."""
+    if isinstance(tree, ast.If) and isinstance(tree.test, ast.Name) and tree.test.id == "TYPE_CHECKING":
+        return
+    if isinstance(tree, ast.Import):
+        yield from (alias.name for alias in tree.names)
+    elif isinstance(tree, ast.ImportFrom):
+        assert tree.level == 0, "imports are absolute"
+        yield from (f"{tree.module}.{alias.name}" for alias in tree.names)
+    for node in ast.iter_child_nodes(tree):
+        yield from imports(node)
+
+
+def own_imports(module: str) -> set[str]:
+    """The modules of ours that a module imports."""
+    names = [name for name in imports(MODULES[module]) if name.split(".")[0] == "portmail"]
+    return {home(name.removeprefix("portmail").removeprefix(".")) for name in names}
+
+
+def home(name: str) -> str:
+    """The module that `name` is, or in which it is."""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name or "portmail"
+
+
+def floors(module: str) -> list[int]:
+    return [floor for floor, names in HOMES.items() if any(fnmatch(module, name) for name in names.split())]
+
+
+@EVERY_MODULE
+def test_every_module_is_on_one_floor(module: str) -> None:
+    assert len(floors(module)) == 1
+
+
+def test_every_name_on_a_floor_is_a_module() -> None:
+    assert HOMES.keys() == FLOORS.keys()
+    names = {name for names in HOMES.values() for name in names.split()}
+    assert {name for name in names if not any(fnmatch(module, name) for module in MODULES)} == set()
+
+
+@EVERY_MODULE
+def test_a_module_looks_down_and_never_up(module: str) -> None:
+    [floor] = floors(module)
+    assert {name for name in own_imports(module) if floors(name) > [floor]} == set()
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = {module: own_imports(module) - {module} for module in MODULES}
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert order.index("errors") < order.index("submitter") < order.index("cli")
+
+
+def test_each_outside_library_has_one_door() -> None:
+    doors: dict[str, set[str]] = {}
+    for module, tree in MODULES.items():
+        for library in {name.split(".")[0] for name in imports(tree)} - {"portmail"}:
+            if library not in sys.stdlib_module_names:
+                doors.setdefault(library, set()).add(module)
+    assert doors == DOORS
+
+
+def test_files_are_short() -> None:
+    lines = {path: len(path.read_text("utf-8").splitlines()) for path in SOURCE.rglob("*.py")}
+    assert {path.name: count for path, count in lines.items() if count > 400} == {}
+    assert statistics.median(lines.values()) <= 200
+
+
+@EVERY_MODULE
+def test_functions_and_classes_are_small(module: str) -> None:
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 40, node.name
+        if isinstance(node, ast.ClassDef):
+            methods = [it.name for it in node.body if isinstance(it, ast.FunctionDef | ast.AsyncFunctionDef)]
+            assert len([name for name in methods if not name.startswith("__")]) <= 12, node.name
+
+
+def test_no_module_is_a_drawer_for_everything() -> None:
+    last_names = {module.rpartition(".")[2] for module in MODULES}
+    assert not last_names & {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
+
+
+def calls(name: str) -> list[ast.Call]:
+    """Every call of something of this name."""
+    nodes = [node for tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [node for node in nodes if ast.unparse(node.func).split(".")[-1] == name]
+
+
+def test_what_could_show_a_credential_in_clear_is_nowhere() -> None:
+    assert calls("login") == calls("_create_unverified_context") == []
+    text = "".join(path.read_text("utf-8") for path in SOURCE.rglob("*.py"))
+    assert [words for words in ("start_tls=None", "verify=False", ".login(") if words in text] == []
+
+
+def test_aiosmtplib_is_never_given_a_credential_nor_left_to_decide_on_tls() -> None:
+    [call] = calls("SMTP")
+    given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+    assert call.args == []
+    assert set(given) == {
+        "hostname",
+        "sock",
+        "use_tls",
+        "start_tls",
+        "tls_context",
+        "local_hostname",
+        "timeout",
+    }
+    assert given["start_tls"] == "False"
+
+
+def test_verification_is_switched_off_in_one_function_only() -> None:
+    assert list(weakenings(MODULES["transports.tls"])) == ["unproven_context", "unproven_context"]
+    for module, tree in MODULES.items():
+        assert module == "transports.tls" or list(weakenings(tree)) == []
+
+
+def weakenings(tree: ast.AST, function: str = "") -> Iterator[str]:
+    """The functions in which a context is told not to verify, once for each time."""
+    if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef):
+        function = tree.name
+    if isinstance(tree, ast.Attribute | ast.Name):
+        name = tree.attr if isinstance(tree, ast.Attribute) else tree.id
+        stored = isinstance(tree.ctx, ast.Store)
+        if name in ("CERT_NONE", "CERT_OPTIONAL") or (name == "check_hostname" and stored):
+            yield function
+    for node in ast.iter_child_nodes(tree):
+        yield from weakenings(node, function)
