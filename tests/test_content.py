@@ -148,8 +148,8 @@ def test_two_messages_have_two_message_ids() -> None:
 
 @pytest.mark.parametrize(
     ("sender", "domain"),
-    [("me@[127.0.0.1]", "127.0.0.1"), ("", "localhost"), ("jörg@example.org", "localhost")],
-    ids=["domain literal", "null reverse-path", "UTF-8 local part"],
+    [("me@[127.0.0.1]", "127.0.0.1"), ("", "localhost"), ("j@münchen.example", "xn--mnchen-3ya.example")],
+    ids=["domain literal", "null reverse-path", "IDN"],
 )
 def test_a_message_id_is_ascii_whoever_sends(sender: str, domain: str) -> None:
     assert content_of_octets(b"\r\n", sender=sender).message_id.endswith(f"@{domain}>")

@@ -269,9 +269,7 @@ def test_a_password_may_come_from_a_callable_when_it_is_needed(sandbox: Sandbox)
     assert asked == ["sync", "async"]
 
 
-def test_a_callable_that_fails_is_a_configuration_error_and_its_connection_is_dropped(
-    sandbox: Sandbox,
-) -> None:
+def test_a_callable_that_fails_is_told_with_its_cause_and_nothing_is_sent(sandbox: Sandbox) -> None:
     def fetch() -> str:
         raise KeyError("no such item in the keyring")
 
@@ -283,11 +281,36 @@ def test_a_callable_that_fails_is_a_configuration_error_and_its_connection_is_dr
             username=USER,
             password=fetch,
             tls_ca=sandbox.ca,
+            retry=None,
         ) as mail,
-        pytest.raises(portmail.CredentialsUnusable, match="KeyError"),
+        pytest.raises(portmail.CredentialsUnavailable, match="KeyError") as caught,
     ):
         mail.send(message())
     assert sandbox.sessions[-1].authentications == 0
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert caught.value.temporary
+
+
+def test_a_callable_that_takes_for_ever_is_given_up(sandbox: Sandbox) -> None:
+    released = threading.Event()
+
+    def fetch() -> str:
+        released.wait(30)
+        return PASSWORD
+
+    with portmail.Submitter(
+        host=HOST,
+        port=sandbox.port(465),
+        security=Security.IMPLICIT_TLS,
+        username=USER,
+        password=fetch,
+        tls_ca=sandbox.ca,
+        retry=None,
+        timeouts=portmail.Timeouts(command=0.3),
+    ) as mail:
+        with pytest.raises(portmail.CredentialsUnavailable):
+            mail.send(message())
+    released.set()
 
 
 def test_a_callable_that_calls_its_own_blocking_submitter_is_told_so(sandbox: Sandbox) -> None:
@@ -339,7 +362,7 @@ BAD_WISHES: dict[str, tuple[dict[str, object], type[portmail.PortmailError], str
         portmail.ConfigurationError,
         "host name",
     ),
-    "sender that is none": ({"host": "a", "sender": "me"}, portmail.AddressError, "no @"),
+    "sender that is none": ({"host": "a", "sender": "me"}, portmail.AddressError, "beyond doubt"),
 }
 
 

@@ -271,7 +271,7 @@ def test_a_relay_url_and_credentials_in_the_variables_are_refused() -> None:
         ({"host": HOST, "port": 99999}, InvalidRoute, "1 to 65535"),
         ({"host": HOST, "security": "ssl"}, ConfigurationError, "ssl"),
         ({"host": HOST, "address": "me"}, AddressError, "has no @"),
-        ({"host": HOST, "sender": "Me <me@example.com>"}, AddressError, "me@example.com"),
+        ({"host": HOST, "sender": "me@example.com, you@example.com"}, AddressError, "not one address"),
         ({"host": HOST, "timeouts": -1}, ConfigurationError, "timeouts: total=-1"),
     ],
     ids=lambda value: " ".join(value) or "nothing" if isinstance(value, dict) else "",

@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from portmail.cause import Cause
     from portmail.composing import compose
+    from portmail.content import AnyMessage
     from portmail.errors import (
         AddressError,
         AuthenticationFailed,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         ConfigurationError,
         ContentError,
         CredentialsOnRelay,
+        CredentialsUnavailable,
         CredentialsUnusable,
         DeliveryError,
         DiscoveryError,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from portmail.route import Route
     from portmail.scripting import send
     from portmail.security import Security, TlsEvidence
+    from portmail.settings import Account, Wishes
     from portmail.submitter import AsyncSubmitter, Submitter
     from portmail.timeouts import Timeouts
     from portmail.verdict import Verdict
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "cause": ("Cause",),
     "composing": ("compose",),
+    "content": ("AnyMessage",),
     "errors": (
         "AddressError",
         "AuthenticationFailed",
@@ -58,6 +62,7 @@ _HOMES = {
         "ConfigurationError",
         "ContentError",
         "CredentialsOnRelay",
+        "CredentialsUnavailable",
         "CredentialsUnusable",
         "DeliveryError",
         "DiscoveryError",
@@ -83,6 +88,7 @@ _HOMES = {
     "route": ("Route",),
     "scripting": ("send",),
     "security": ("Security", "TlsEvidence"),
+    "settings": ("Account", "Wishes"),
     "submitter": ("AsyncSubmitter", "Submitter"),
     "timeouts": ("Timeouts",),
     "verdict": ("Verdict",),
@@ -90,7 +96,9 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Account",
     "AddressError",
+    "AnyMessage",
     "AsyncSubmitter",
     "Attempt",
     "AuthenticationFailed",
@@ -99,6 +107,7 @@ __all__ = [
     "ConfigurationError",
     "ContentError",
     "CredentialsOnRelay",
+    "CredentialsUnavailable",
     "CredentialsUnusable",
     "DeliveryError",
     "DiscoveryError",
@@ -127,6 +136,7 @@ __all__ = [
     "UnknownScheme",
     "Unreachable",
     "Verdict",
+    "Wishes",
     "__version__",
     "compose",
     "send",

@@ -60,8 +60,23 @@ def read_addresses(name: str, *, text: str) -> Any:
         text = _FOLD.sub("", text).strip(" \t").encode("utf-8", "surrogateescape").decode("utf-8")
         header: Any = _REGISTRY(name, text)
     except Exception as exc:  # the standard library's parser fails in many ways
-        raise AddressError(f"{name.title()}: {text!r} cannot be read as addresses: {exc}") from exc
+        raise AddressError(
+            f"{name.title()}: {text!r} cannot be read as addresses: write them as Name <me@example.org>"
+        ) from exc
     return _beyond_doubt(name, header=header, text=text)
+
+
+def one_address(name: str, *, text: str) -> Address:
+    """The one address that the text holds, with or without a display name.
+
+    Raises:
+        AddressError: it holds none, several, or does not read as one beyond doubt.
+    """
+    mailbox_list = read_addresses(name, text=text).addresses if isinstance(text, str) else ()
+    if len(mailbox_list) != 1:
+        raise AddressError(f"{name}: {text!r} is not one address: write it like Web <web@example.com>")
+    address: Address = mailbox_list[0]
+    return address
 
 
 def _structured(name: str, *, value: Any) -> Any:

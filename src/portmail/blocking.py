@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
 from portmail.errors import ConfigurationError
@@ -21,6 +22,10 @@ T = TypeVar("T")
 
 _WIND_UP = 5.0
 """Seconds that a cancelled submission, or the loop at its end, may take to put things in order."""
+
+
+_SERVING: ContextVar[tuple[LoopThread, ...]] = ContextVar("portmail_serving", default=())
+"""Whose work is going on here: one that waited for itself would wait for ever."""
 
 
 class LoopThread:
@@ -37,11 +42,15 @@ class LoopThread:
         An exception in the waiting thread, such as KeyboardInterrupt, cancels the coroutine and is
         raised when that has ended, with its notes on what became of the message.
         """
+        if self in _SERVING.get():
+            raise ConfigurationError(
+                "a Submitter was called by the callable for its own password or token: use another one there"
+            )
         room = self._rooms.get(os.getpid()) or self._rooms.setdefault(os.getpid(), _Room(self))
         loop = room.loop()
         if loop is None:
             return _run_here(work)
-        job = _Job(work)
+        job = _Job(work, owner=self)
         future = asyncio.run_coroutine_threadsafe(job.run(), loop)
         try:
             return future.result()
@@ -59,12 +68,14 @@ class LoopThread:
 class _Job(Generic[T]):
     """One coroutine on its way, and what it left to tell."""
 
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]], *, owner: LoopThread) -> None:
         self.ended = threading.Event()
         self._work = work
+        self._owner = owner
         self._notes: list[str] = []
 
     async def run(self) -> T:
+        _SERVING.set((*_SERVING.get(), self._owner))  # in this task's own context
         try:
             result = await self._work()
             self._notes = ["portmail: the message was accepted"]
@@ -99,20 +110,12 @@ class _Room:
         """The running loop; None where no thread can be started, as in an atexit handler."""
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
-                self._refuse_own_thread()
                 return self._loop
             try:
                 self._start()
             except RuntimeError:
                 self._loop = self._thread = None
             return self._loop
-
-    def _refuse_own_thread(self) -> None:
-        if threading.current_thread() is self._thread:
-            raise ConfigurationError(
-                "a blocking Submitter was called from its own loop, by a callable for the password: "
-                "use AsyncSubmitter there"
-            )
 
     def _start(self) -> None:
         ready: Future[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = Future()

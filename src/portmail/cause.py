@@ -48,6 +48,7 @@ class Cause(Enum):
     STARTTLS_INJECTION = "starttls-injection"
     WEAKER = "weaker-route"
     NO_MECHANISM = "no-mechanism"
+    NO_SECRET = "no-secret"  # noqa: S105
     LOGIN_WANTED = "login-wanted"
     DENIED = "denied-without-login"
     REFUSED_TRANSIENT = "transient-reply"
@@ -148,6 +149,11 @@ FACTS: Mapping[Cause, Fact] = MappingProxyType(
             Nature.OTHER_ROUTE,
             "the server offers no AUTH mechanism that fits the credentials",
             "check the host; a password needs PLAIN, LOGIN or CRAM-MD5, a token needs XOAUTH2",
+        ),
+        Cause.NO_SECRET: Fact(
+            Nature.TRANSIENT,
+            "the password or token could not be fetched",
+            "see what its callable says; it is asked again with the next submission",
         ),
         Cause.LOGIN_WANTED: Fact(
             Nature.OTHER_ROUTE, "the server wants a login", "give username and password"

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from portmail.addresses import read_addresses
-from portmail.errors import ContentError
+from portmail.errors import AddressError, ContentError
 from portmail.header import check_header
+
+Attachments: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""The path of one file, or several."""
 
 Addresses: TypeAlias = str | Iterable[str]
 """One header's worth of addresses: `"Ops <ops@example.org>, me@example.org"`, or several such."""
@@ -27,7 +30,7 @@ def compose(
     cc: Addresses = (),
     bcc: Addresses = (),
     reply_to: Addresses = (),
-    attachments: Iterable[str | os.PathLike[str]] = (),
+    attachments: Attachments = (),
 ) -> EmailMessage:
     """Make a message of text, or HTML with text beside it, and files.
 
@@ -38,6 +41,7 @@ def compose(
         AddressError: a header cannot be read as addresses.
         ContentError: an attachment cannot be read.
     """
+    _check_text(subject=subject, text=text, html=html or "")
     message = EmailMessage()
     headers = {"From": sender or (), "To": to, "Cc": cc, "Bcc": bcc, "Reply-To": reply_to}
     for name, addresses in headers.items():
@@ -47,13 +51,24 @@ def compose(
     message.set_content(text)
     if html is not None:
         message.add_alternative(html, subtype="html")
-    for path in attachments:
+    for path in (attachments,) if isinstance(attachments, str | os.PathLike) else attachments:
         _attach(message, path=Path(path))
     return message
 
 
+def _check_text(**texts: object) -> None:
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise ContentError(f"{name} must be a str, not {type(text).__name__}")
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise ContentError(f"{name} holds half a character (a surrogate), which no mail can carry")
+
+
 def _set_addresses(message: EmailMessage, name: str, *, addresses: Addresses) -> None:
-    joined = addresses if isinstance(addresses, str) else ", ".join(addresses)
+    try:
+        joined = addresses if isinstance(addresses, str) else ", ".join(addresses)
+    except TypeError:
+        raise AddressError(f"{name}: give an address, or several in a list, as str") from None
     if not joined:
         return
     check_header(name, value=joined)

@@ -21,6 +21,7 @@ _BY_CAUSE: Mapping[Cause, type[errors.DeliveryError]] = {
     Cause.TOO_LARGE: errors.MessageTooLarge,
     Cause.EXTENSION_MISSING: errors.ExtensionMissing,
     Cause.NO_MECHANISM: errors.NoMechanism,
+    Cause.NO_SECRET: errors.CredentialsUnavailable,
 }
 
 _SUMMARY: Mapping[type[errors.DeliveryError], str] = {
@@ -28,6 +29,7 @@ _SUMMARY: Mapping[type[errors.DeliveryError], str] = {
     errors.InsecureChannel: "Not sent: no secure route. No credential was shown and no message left.",
     errors.AuthenticationFailed: "Not sent: the server refused the login. It was tried once.",
     errors.NoMechanism: "Not sent: no way to log in. The credentials were not shown.",
+    errors.CredentialsUnavailable: "Not sent: the password or token could not be fetched.",
     errors.Rejected: "Not sent: the server refused the message.",
     errors.MessageTooLarge: "Not sent: the message is too large for the server.",
     errors.ExtensionMissing: "Not sent: the server cannot carry this message.",
@@ -113,7 +115,9 @@ def _retry_after(failure: Failure) -> float | None:
 
 def _text(kind: type[errors.DeliveryError], *, failure: Failure, walk: Walk) -> str:
     lines = [_SUMMARY[kind]]
-    lines += [f"  {attempt}" for attempt in walk.earlier + walk.attempts]
+    lines += [f"  {attempt}" for attempt in walk.earlier]
+    lines += ["  and again, a little later:"] if walk.earlier else []
+    lines += [f"  {attempt}" for attempt in walk.attempts]
     lines += [f"  {recipient}: {reply}" for recipient, reply in walk.refused.items()]
     if kind in _ADVICE:
         advice = [_ADVICE[kind]]

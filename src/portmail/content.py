@@ -13,7 +13,7 @@ from email.policy import SMTP, SMTPUTF8, Compat32, EmailPolicy
 from email.utils import formatdate, make_msgid
 from typing import Any, TypeAlias
 
-from portmail.addresses import Headers, in_ascii
+from portmail.addresses import Headers, in_ascii, read_addresses
 from portmail.errors import ContentError, HeaderError
 from portmail.header import MAX_LINE, Field, check_header, check_same_names, split_header
 
@@ -212,19 +212,25 @@ def _copied(message: Message) -> Message:
 
 def _finished(fields: Sequence[Field], body: bytes, *, sender: str) -> Content:
     names = {field.name for field in fields}
-    domain = sender.rpartition("@")[2] if sender.isascii() else ""
+    author = _author(sender) if sender else None
+    domain = author.addresses[0].domain if author else ""
     missing = {
         "Date": formatdate(localtime=True),
-        "From": sender,
-        "Message-ID": make_msgid(domain=domain.strip("[]") or "localhost"),
+        "From": _as_octets("From", author) if author else "",
+        "Message-ID": make_msgid(domain=domain.strip("[]") if domain.isascii() and domain else "localhost"),
     }
     added = [
-        Field(name.lower(), f"{name}: {value}\r\n".encode())
+        Field(name.lower(), f"{name}: {value}\r\n".encode("ascii", "surrogateescape"))
         for name, value in missing.items()
         if value and name.lower() not in names
     ]
     head = b"".join(field.octets for field in (*fields, *added))
     return Content(head + body, _message_id((*fields, *added)), not head.isascii())
+
+
+def _author(sender: str) -> Any:
+    header = read_addresses("From", text=sender)
+    return in_ascii("From", value=header) or header
 
 
 def _message_id(fields: Sequence[Field]) -> str:

@@ -16,7 +16,7 @@ from portmail.receipt import Attempt, Receipt
 from portmail.reply import Reply
 from portmail.retry import retrying
 from portmail.route import Route
-from portmail.security import SecureChannel
+from portmail.security import SecretUnavailable, SecureChannel
 from portmail.settings import Settings
 from portmail.submission import Submission
 from portmail.timeouts import Deadline
@@ -66,6 +66,7 @@ class Delivery:
         self._deadline = Deadline(settings.timeouts)
         self._started = time.monotonic()
         self._attempts: list[Attempt] = []
+        self._because: BaseException | None = None
 
     async def deliver(self) -> Receipt:
         """Walk until a server has the message, or nothing more may be tried.
@@ -97,7 +98,7 @@ class Delivery:
                 break
             waiting = [o.route for o in openings if o.failure is None and o is not winner]
         walk = Walk(self._submission.content.message_id, earlier, tuple(attempts[len(earlier) :]), refused)
-        raise conclude(walk)
+        raise conclude(walk) from self._because
 
     def _opening(self, route: Route, *, danger: asyncio.Event) -> Opening:
         return Opening(
@@ -140,7 +141,11 @@ class Delivery:
         if not isinstance(channel, SecureChannel):
             return Failure(Phase.AUTH, Cause.NO_PROOF)
         seconds = self._deadline.seconds(Phase.AUTH)
-        return await authenticate(channel, credentials, mechanism=ready.mechanism, seconds=seconds)
+        try:
+            return await authenticate(channel, credentials, mechanism=ready.mechanism, seconds=seconds)
+        except SecretUnavailable as exc:
+            self._because = exc.__cause__
+            return Failure(Phase.AUTH, Cause.NO_SECRET, str(exc))
 
     def _receipt(self, outcome: Outcome, *, ready: Ready) -> Receipt:
         envelope, session = self._submission.envelope, ready.session

@@ -55,7 +55,9 @@ class Envelope:
             recipients = (recipients,)
         forward = {box.path: box for box in map(mailbox, recipients)}
         if not forward:
-            raise NoRecipients("the message has no recipients: fill To, Cc or Bcc, or give recipients=")
+            raise NoRecipients(
+                "the message has no recipients: fill To, Cc or Bcc (--to, --cc, --bcc), or give recipients="
+            )
         return cls(mailbox(sender) if sender else None, tuple(forward.values()))
 
     @property

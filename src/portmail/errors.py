@@ -18,6 +18,7 @@ PortmailError
 │   ├── InsecureChannel               a route answered but could not prove encryption
 │   ├── AuthenticationFailed          the server refused the credentials; tried once, on one route
 │   │   └── NoMechanism               it offers no way to show them; they were not shown
+│   ├── CredentialsUnavailable        the callable for the password or token failed; nothing was sent
 │   ├── Rejected                      the server said no: .reply, .refused
 │   │   ├── MessageTooLarge           its SIZE limit is smaller; nothing was sent
 │   │   └── ExtensionMissing          it lacks SMTPUTF8 or 8BITMIME; nothing was sent
@@ -133,6 +134,13 @@ class AuthenticationFailed(DeliveryError):
 
 class NoMechanism(AuthenticationFailed):
     """The server offers no AUTH mechanism that fits the credentials. They were not shown."""
+
+
+class CredentialsUnavailable(DeliveryError):
+    """The callable for the password or token failed, or took too long. Nothing was shown or sent.
+
+    `__cause__` is what it raised.
+    """
 
 
 class Rejected(DeliveryError):

@@ -34,8 +34,9 @@ async def in_a_daemon_thread(work: Callable[[], T]) -> T:
         result, error = None, None
         try:
             result = context.run(work)
-        except Exception as exc:  # noqa: BLE001  # handed over to the one who waits
-            error = exc
+        except BaseException as exc:  # noqa: BLE001  # handed over to the one who waits
+            # In this thread nobody else could hear a SystemExit or the like.
+            error = exc if isinstance(exc, Exception) else RuntimeError(repr(exc))
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(report, result, error)
 

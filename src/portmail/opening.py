@@ -70,6 +70,8 @@ class Opening:
             self.ready = await self._open()
         except RouteFailed as exc:
             self.failure = exc.failure
+            if exc.failure.nature is Nature.NO_ANSWER and self._deadline.remaining == 0:
+                self.failure = Failure(exc.failure.phase, Cause.OUT_OF_TIME)
             if exc.failure.nature is Nature.INSECURE and self.route.security.encrypted:
                 self._danger.set()
             raise

@@ -47,8 +47,9 @@ class Retry:
         counts = isinstance(self.attempts, int) and self.attempts >= 1
         if not (counts and isinstance(self.total, int | float) and 0 < self.total < math.inf):
             raise ConfigurationError("retry: attempts is a number from 1, and total seconds above 0")
-        if not all(isinstance(code, int) and 500 <= code < 600 for code in self.also):
-            raise ConfigurationError("retry: also takes reply codes from 500 to 599")
+        codes = isinstance(self.also, tuple)
+        if not (codes and all(isinstance(code, int) and 500 <= code < 600 for code in self.also)):
+            raise ConfigurationError("retry: also is a tuple of reply codes from 500 to 599")
 
 
 def worth_retrying(error: BaseException, *, policy: Retry) -> bool:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import Unpack
 
-from portmail.composing import Addresses, compose
+from portmail.composing import Addresses, Attachments, compose
 from portmail.receipt import Receipt
 from portmail.settings import Account
 from portmail.submitter import Submitter
@@ -22,7 +21,7 @@ def send(
     cc: Addresses = (),
     bcc: Addresses = (),
     reply_to: Addresses = (),
-    attachments: Iterable[str | os.PathLike[str]] = (),
+    attachments: Attachments = (),
     url: str | None = None,
     **account: Unpack[Account],
 ) -> Receipt:

@@ -19,11 +19,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NoReturn, Protocol, TypeAlias
 
-from portmail.errors import CredentialsUnusable, InsecureChannel
+from portmail.errors import CredentialsUnusable, InsecureChannel, PortmailError
+from portmail.offloading import in_a_daemon_thread
 from portmail.reply import Reply
 
 SecretSource: TypeAlias = str | Callable[[], str | Awaitable[str]]
-"""A password or token, or a callable (sync or async) that returns it when it is needed."""
+"""A password or token, or a callable (sync or async) that returns it when it is needed.
+
+A sync callable is called in a thread of its own, so that it may ask another server.
+"""
 
 _STRONG = ("TLSv1.2", "TLSv1.3")  # RFC 8314 section 4.1, RFC 8996
 
@@ -145,6 +149,10 @@ class SecureChannel:
 Channel: TypeAlias = PlainChannel | SecureChannel
 
 
+class SecretUnavailable(Exception):
+    """The callable for a secret failed; `__cause__` says how. Becomes `CredentialsUnavailable`."""
+
+
 class SecretKind(Enum):
     """What a secret is, since mechanisms differ."""
 
@@ -168,10 +176,14 @@ class Secret:
         """The secret itself. Only `Credentials.reveal` calls this."""
         if isinstance(self._source, str):
             return self._source
-        answer = self._source()
+        # A coroutine function only makes its coroutine; anything else may block.
+        if inspect.iscoroutinefunction(self._source):
+            answer: Any = self._source()
+        else:
+            answer = await in_a_daemon_thread(self._source)
         value = await answer if inspect.isawaitable(answer) else answer
         _check_secret(value)
-        return value
+        return str(value)
 
     def __repr__(self) -> str:
         return "Secret(***)"
@@ -206,6 +218,8 @@ class Credentials:
     kind: SecretKind
 
     def __post_init__(self) -> None:
+        if not isinstance(self.username, str):
+            raise CredentialsUnusable(f"the user name must be a str, not {type(self.username).__name__}")
         control = any(ord(char) < 32 or ord(char) == 127 for char in self.username)
         if not self.username or control or not _has_octets(self.username):
             raise CredentialsUnusable("the user name must not be empty nor hold control characters")
@@ -215,19 +229,18 @@ class Credentials:
 
         Raises:
             InsecureChannel: the channel cannot prove its encryption now.
-            CredentialsUnusable: the callable failed, or returned what cannot be carried.
+            SecretUnavailable: the callable failed.
+            CredentialsUnusable: it returned what cannot be carried.
         """
         if type(channel) is not SecureChannel:
             raise InsecureChannel("credentials are shown to a SecureChannel only")
         channel.prove()
         try:
             secret = await self.secret.resolve()
-        except CredentialsUnusable:
+        except PortmailError:
             raise
         except Exception as exc:
-            raise CredentialsUnusable(
-                f"the callable for the {self.kind.value} failed: {type(exc).__name__}"
-            ) from exc
+            raise SecretUnavailable(f"the callable for the {self.kind.value}: {type(exc).__name__}") from exc
         channel.prove()  # fetching it may have taken a while
         # Octets that are no UTF-8 come from files, URLs and the environment as surrogates.
         return secret.encode("utf-8", "surrogateescape")

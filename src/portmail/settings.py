@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, Unpack, cast
 
+from portmail.addresses import one_address
 from portmail.envelope import mailbox
-from portmail.errors import ConfigurationError, CredentialsUnusable, DiscoveryError, InvalidRoute
+from portmail.errors import (
+    CertificateFileError,
+    ConfigurationError,
+    CredentialsUnusable,
+    DiscoveryError,
+    InvalidRoute,
+)
 from portmail.retry import Retry
 from portmail.route import Route, refuse_weak, routes_to
 from portmail.security import Credentials, SecretSource, Security, credentials
@@ -34,7 +42,7 @@ class Account(TypedDict, total=False):
 
     host: str | None
     port: int | None
-    security: Security | None
+    security: Security | str | None
     username: str | None
     password: SecretSource | None
     token: SecretSource | None
@@ -70,6 +78,8 @@ class Settings:
             raise InvalidRoute("routes is empty: give at least one Route")
         if not all(isinstance(route, Route) for route in self.routes):
             raise InvalidRoute("routes holds what is no Route: write Route(host, port, security)")
+        if not isinstance(self.retry, Retry | None):
+            raise ConfigurationError("retry is a portmail.Retry(...), or None for none")
         if self.credentials:
             refuse_weak(self.routes)
 
@@ -85,20 +95,22 @@ def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Sett
     """
     for name in wishes:
         if name not in _KNOWN:
-            raise TypeError(f"unexpected keyword argument {name!r}: use {', '.join(_KNOWN)}")
+            meant = difflib.get_close_matches(name, _KNOWN, n=1) or [f"one of {', '.join(_KNOWN)}"]
+            raise TypeError(f"there is no argument {name!r}: did you mean {meant[0]}?")
     username = wishes.get("username")
     if address is not None:
         mailbox(address)  # checked now, not when the first message goes
         if username is None and {"password", "token"} & _given(wishes).keys():
             username = address
+    with_secret = bool({"password", "token"} & _given(wishes).keys())
+    routes = _routes(address, wishes=wishes, authenticated=with_secret or username is not None)
     account = credentials(username=username, password=wishes.get("password"), token=wishes.get("token"))
-    tls_ca, client_cert = wishes.get("tls_ca"), wishes.get("client_cert")
     return Settings(
-        routes=_routes(address, wishes=wishes, authenticated=account is not None),
+        routes=routes,
         credentials=account,
         sender=_checked_sender(wishes.get("sender") or address),
-        tls_ca=Path(tls_ca) if tls_ca is not None else None,
-        client_cert=Path(client_cert) if client_cert is not None else None,
+        tls_ca=_path("tls_ca", wish=wishes.get("tls_ca")),
+        client_cert=_path("client_cert", wish=wishes.get("client_cert")),
         local_hostname=_checked_local_hostname(wishes.get("local_hostname")),
         timeouts=Timeouts.of(wishes.get("timeouts")),
         retry=wishes.get("retry", DEFAULT_RETRY),
@@ -117,12 +129,21 @@ def _routes(address: str | None, *, wishes: Wishes, authenticated: bool) -> tupl
         return tuple(routes)
     if host is None:
         whose = f"the server of {address}" if address else "which server to use"
-        raise DiscoveryError(f"portmail does not know {whose}: give host=, routes= or PORTMAIL_URL")
+        raise DiscoveryError(f"portmail does not know {whose}: give host=, routes= or PORTMAIL_URL (--url)")
     return routes_to(host, port=port, security=security, authenticated=authenticated)
 
 
 def _checked_sender(sender: str | None) -> str | None:
-    return mailbox(sender).text if sender else None
+    if sender:
+        mailbox(one_address("sender", text=sender).addr_spec)
+    return sender or None
+
+
+def _path(name: str, *, wish: PathLike | None) -> Path | None:
+    try:
+        return None if wish is None else Path(wish)
+    except TypeError:
+        raise CertificateFileError(f"{name}: {wish!r} is no path of a PEM file") from None
 
 
 def _checked_local_hostname(name: str | None) -> str | None:
@@ -188,4 +209,8 @@ def _password(environ: Mapping[str, str]) -> str | None:
         text = Path(path).read_text("utf-8", errors="surrogateescape")
     except OSError as exc:
         raise CredentialsUnusable(f"PORTMAIL_PASSWORD_FILE: {path} cannot be read: {exc.strerror}") from None
-    return text.removesuffix("\n").removesuffix("\r")
+    if password := text.removesuffix("\n").removesuffix("\r"):
+        return password
+    raise CredentialsUnusable(
+        f"PORTMAIL_PASSWORD_FILE: {path} is empty: put the password into its first line"
+    )

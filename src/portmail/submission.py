@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from email.message import Message
 
-from portmail.addresses import recipients_in, sender_in
+from portmail.addresses import one_address, recipients_in, sender_in
 from portmail.content import AnyMessage, Content, content_of, content_of_octets, headers_of
-from portmail.envelope import Envelope, mailbox
+from portmail.envelope import Envelope
 from portmail.errors import AddressError, ContentError, PortmailError
 
 
@@ -61,14 +61,15 @@ class Submission:
                 f"{type(message).__name__} is no message: give an email.message.EmailMessage, or bytes"
             )
         headers = headers_of(message)
-        author = sender_in(headers) or default_sender or ""
+        # What From says where it is missing; it may have a display name.
+        written = sender_in(headers) or default_sender or sender or ""
+        author = one_address("sender", text=written).addr_spec if written else ""
         if sender is None and not author:
-            raise AddressError("the message has no From: set it, or give sender=")
+            raise AddressError("the message has no From: set it, or give sender= (--from, PORTMAIL_FROM)")
         envelope = Envelope.of(
             sender=author if sender is None else sender,
             recipients=recipients_in(headers) if recipients is None else recipients,
         )
-        visible = mailbox(author or sender or "").path if author or sender else ""
         if isinstance(message, bytes):
-            return cls(envelope, content_of_octets(message, sender=visible))
-        return cls(envelope, content_of(message, sender=visible))
+            return cls(envelope, content_of_octets(message, sender=written))
+        return cls(envelope, content_of(message, sender=written))

@@ -69,12 +69,27 @@ class _Door:
 
 
 class AsyncSubmitter(_Door):
-    """Submits messages from asyncio programs. See `Wishes` for the keyword arguments.
+    """Submits messages from asyncio programs.
 
-    One submitter serves an application for as long as it lives, and any number of tasks.
+    One submitter serves an application for as long as it lives, and any number of tasks. Each
+    message has a connection of its own.
+
+    Args:
+        address: your address; the user name and default sender where those are not given.
+        host, port, security, routes: where to; `host` alone tries 587, then 465, and 25 last if
+            there are no credentials.
+        username, password, token: who you are; password or token is a str, or a callable (sync or
+            async) that returns one when it is needed.
+        sender: the default sender.
+        tls_ca, client_cert: PEM files: a CA trusted besides the system's, your certificate with key.
+        local_hostname: what is said in EHLO.
+        timeouts: seconds for the whole submission, or `Timeouts`.
+        retry: `Retry`, or None for none.
 
     Raises:
         ConfigurationError: wishes that cannot be met; found here, before any socket opens.
+        AddressError: `address` or `sender` is no address.
+        DiscoveryError: no server is named.
     """
 
     async def send(
@@ -110,12 +125,12 @@ class AsyncSubmitter(_Door):
 
 
 class Submitter(_Door):
-    """Submits messages from blocking programs. The same as `AsyncSubmitter`, without await.
+    """Submits messages from blocking programs: `AsyncSubmitter` without await, with the same arguments.
 
     Threads may share one; it works inside a running loop (which it blocks), after fork, and at exit.
 
     Raises:
-        ConfigurationError: wishes that cannot be met; found here, before any socket opens.
+        ConfigurationError, AddressError, DiscoveryError: as `AsyncSubmitter`.
     """
 
     def _open(self, settings: Settings) -> None:

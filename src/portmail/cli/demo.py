@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from portmail.sandbox import Sandbox
 
 NAME = "demo"
-HELP = "show the product in five seconds: an embedded server, a blocked port, a delivered message, an attack"
+HELP = "show the product: an embedded server, a blocked port, a delivered message, an attack"
 
 _USER, _PASSWORD = "me@example.com", "correct horse battery staple"
 _SUBJECT = "It gets out: 587 is blocked, 465 is open"

@@ -43,7 +43,7 @@ def receipt_as_data(receipt: Receipt) -> dict[str, Any]:
     """The receipt as JSON-ready data."""
     tls = receipt.tls
     return {
-        "status": "accepted",
+        "status": "partly accepted" if receipt.refused else "accepted",
         "message_id": receipt.message_id,
         "sender": receipt.sender,
         "accepted": list(receipt.accepted),

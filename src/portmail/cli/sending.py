@@ -17,13 +17,14 @@ HELP = "send a message; its text is read from standard input"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
-    parser.add_argument("--to", required=True, action="append", metavar="ADDRESS")
-    parser.add_argument("--cc", default=[], action="append", metavar="ADDRESS")
-    parser.add_argument("--bcc", default=[], action="append", metavar="ADDRESS")
+    again = "may be given more than once"
+    parser.add_argument("--to", required=True, action="append", metavar="ADDRESS", help=again)
+    parser.add_argument("--cc", default=[], action="append", metavar="ADDRESS", help=again)
+    parser.add_argument("--bcc", default=[], action="append", metavar="ADDRESS", help=again)
     parser.add_argument("--subject", required=True)
     parser.add_argument("--from", dest="sender", metavar="ADDRESS", help="default: PORTMAIL_FROM")
     parser.add_argument("--html", metavar="FILE", help="an HTML version of the text")
-    parser.add_argument("--attach", default=[], action="append", metavar="FILE")
+    parser.add_argument("--attach", default=[], action="append", metavar="FILE", help=again)
     parser.add_argument(
         "--url",
         help="the account, such as submission://me@mail.example.com; default: PORTMAIL_URL. "
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         cc=options.cc,
         bcc=options.bcc,
         subject=options.subject,
-        text=_text(sys.stdin.buffer.read()),
+        text=_text(sys.stdin.buffer.read()) if sys.stdin else "",  # a daemon may have none
         html=_read(options.html) if options.html else None,
         sender=options.sender,
         attachments=options.attach,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 from base64 import b64decode, b64encode
 
@@ -10,7 +11,7 @@ from portmail.errors import InsecureChannel
 from portmail.failure import Failure, Phase
 from portmail.reply import Reply
 from portmail.sasl import Mechanism
-from portmail.security import Credentials, SecureChannel
+from portmail.security import Credentials, SecretUnavailable, SecureChannel
 from portmail.transports.intake import WireFailed
 
 _LONGEST_COMMAND = 512
@@ -22,12 +23,13 @@ _CANCEL = b"*"  # RFC 4954 section 4
 async def authenticate(
     channel: SecureChannel, credentials: Credentials, *, mechanism: Mechanism, seconds: float
 ) -> Failure | None:
-    """Log in. Returns None when the server accepted, else how it failed; `seconds` is for each reply.
+    """Log in. Returns None when the server accepted, else how it failed; `seconds` is for each step.
 
     Frames that held the secret are gone from every traceback that leaves.
 
     Raises:
-        CredentialsUnusable: the callable for the secret failed.
+        SecretUnavailable: the callable for the secret failed.
+        CredentialsUnusable: it returned what cannot be carried.
     """
     try:
         reply = await _exchange(channel, credentials, mechanism=mechanism, seconds=seconds)
@@ -43,7 +45,11 @@ async def authenticate(
 async def _exchange(
     channel: SecureChannel, credentials: Credentials, *, mechanism: Mechanism, seconds: float
 ) -> Reply:
-    secret = await credentials.reveal(channel)
+    try:
+        async with asyncio.timeout(seconds):
+            secret = await credentials.reveal(channel)
+    except TimeoutError as exc:
+        raise SecretUnavailable(f"nothing for {seconds:.0f} s") from exc
     username = credentials.username.encode("utf-8", "surrogateescape")
     steps = list(mechanism.steps)
     line = b"AUTH " + mechanism.name.encode("ascii")
