@@ -10,15 +10,17 @@ import portmail
 
 
 async def welcome(mail: portmail.AsyncSubmitter, address: str) -> str:
-    message = portmail.compose(
-        to=address,
-        subject="Welcome",
-        text="It is good to have you here.\n",
-        html="<p>It is <b>good</b> to have you here.</p>",
-        sender="Example <hello@example.com>",
-    )
     try:
+        message = portmail.compose(
+            to=address,
+            subject="Welcome",
+            text="It is good to have you here.\n",
+            html="<p>It is <b>good</b> to have you here.</p>",
+            sender="Example <hello@example.com>",
+        )
         receipt = await mail.send(message)
+    except portmail.AddressError as error:
+        return f"{address}: {error}"
     except portmail.InDoubt:
         return f"{address}: may have arrived; do not send again without asking"
     except portmail.DeliveryError as error:

@@ -38,9 +38,10 @@ def test_a_script_notifies(sandbox: Sandbox) -> None:
 
 def test_an_async_application_welcomes_many_and_tells_of_each(sandbox: Sandbox) -> None:
     sandbox.reject("bob@example.org", code=450, text="4.2.1 mailbox busy")
-    lines = run("async_app.py", "ann@example.org", "bob@example.org", sandbox=sandbox)
+    lines = run("async_app.py", "ann@example.org", "bob@example.org", "eve@", sandbox=sandbox)
     assert lines[0].startswith("ann@example.org: accepted as <")
     assert lines[1].startswith("bob@example.org: later: Not sent")
+    assert lines[-1].startswith("eve@: To: 'eve@' ")
     (received,) = sandbox.messages
     assert received.message.get_content_type() == "multipart/alternative"
 

@@ -16,8 +16,7 @@ from portmail.cli.report import error_as_data, receipt_as_data, tls_in_words
 from portmail.composing import compose
 from portmail.errors import ConfigurationError, DeliveryError, InsecureChannel
 from portmail.receipt import Attempt, Receipt
-from portmail.route import SUBMISSION, SUBMISSIONS, Route
-from portmail.security import Security
+from portmail.route import SUBMISSION, SUBMISSIONS
 from portmail.submitter import Submitter
 
 if TYPE_CHECKING:
@@ -78,11 +77,7 @@ def play(sandbox: Sandbox) -> Story:
     message = compose(
         to="you@example.org", bcc="archive@example.org", subject=_SUBJECT, text=_TEXT, sender=_USER
     )
-    routes = (
-        Route(sandbox.host, sandbox.port(SUBMISSION), Security.STARTTLS),
-        Route(sandbox.host, sandbox.port(SUBMISSIONS), Security.IMPLICIT_TLS),
-    )
-    with Submitter(routes=routes, username=_USER, password=_PASSWORD, tls_ca=sandbox.ca) as mail:
+    with Submitter(routes=sandbox.routes, username=_USER, password=_PASSWORD, tls_ca=sandbox.ca) as mail:
         receipt = mail.send(message)
         before = len(sandbox.sessions)
         sandbox.open_port(SUBMISSION)

@@ -27,10 +27,9 @@ def data(dialogue: Dialogue, argument: str) -> str:
         raise Refusal("501 5.5.4 DATA takes no parameters")
     if any(parameter.upper() == "BODY=BINARYMIME" for parameter in dialogue.in_transaction.parameters):
         raise Refusal("503 5.5.1 BINARYMIME needs BDAT")
-    dialogue.connection.reply("354 go ahead, and end with a dot")
     if dialogue.house.faults.strikes(Moment.BEFORE_DOT):
-        dialogue.connection.inbox.await_any()
         raise dialogue.connection.abort()
+    dialogue.connection.reply("354 go ahead, and end with a dot")
     return _accepted(dialogue, unstuffed(dialogue.connection.inbox.content()))
 
 

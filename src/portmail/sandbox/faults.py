@@ -68,10 +68,8 @@ class Orders:
         self._faults.refuse(address, reply=f"{code} {text}")
 
     def drop_before_dot(self, *, times: int | None = None) -> None:
-        """Lose the connection (RST) as soon as content begins to arrive; nothing is accepted.
+        """Lose the connection (RST) in place of the reply to DATA, or on the first BDAT; nothing is accepted.
 
-        With DATA that is after 354 and the first octets, with BDAT on the first command. A
-        client that writes everything at once may have sent its final dot by then.
         `times` is how many connections are lost; all of them if left out.
         """
         self._faults.drop(Moment.BEFORE_DOT, times=times)

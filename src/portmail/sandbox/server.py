@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Self
 from urllib.parse import quote
 
+from portmail.route import Route, submission_routes
 from portmail.sandbox.authentication import MECHANISMS, Accounts
 from portmail.sandbox.certificates import Authority
 from portmail.sandbox.dialogue import AUTHENTICATING, SCHEMES, House
@@ -107,6 +108,16 @@ class Sandbox(Orders):
     def sessions(self) -> tuple[Session, ...]:
         """What every connection has done so far, in order; also after the block."""
         return self._ledger.sessions
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes for credentials, 587 before 465, as far as there are such services here."""
+        usual = submission_routes(self.host)
+        return tuple(
+            Route(route.host, self.port(route.port), route.security)
+            for route in usual
+            if route.port in self._wanted
+        )
 
     @property
     def url(self) -> str:
