@@ -17,6 +17,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+import uvloop
 
 import portmail
 from portmail import Route, Security
@@ -83,6 +84,22 @@ def test_many_tasks_share_one_async_submitter(sandbox: Sandbox) -> None:
             return await asyncio.gather(*(mail.send(message()) for _ in range(20)))
 
     assert len(asyncio.run(scenario())) == len(sandbox.messages) == 20
+
+
+def test_it_works_on_another_event_loop(sandbox: Sandbox) -> None:
+    async def scenario() -> list[portmail.Receipt]:
+        sandbox.block(587)
+        wishes = {"username": USER, "password": PASSWORD, "tls_ca": sandbox.ca}
+        async with portmail.AsyncSubmitter(routes=sandbox.routes, **wishes) as mail:  # type: ignore[arg-type]
+            past_a_block = await mail.send(message())
+        sandbox.open_port(587)
+        async with portmail.AsyncSubmitter.from_url(sandbox.url, tls_ca=sandbox.ca) as mail:
+            return [past_a_block, await mail.send(message())]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        receipts = runner.run(scenario())
+    assert [receipt.route.security for receipt in receipts] == [Security.IMPLICIT_TLS, Security.STARTTLS]
+    assert all(receipt.tls and receipt.tls.peer_name == HOST for receipt in receipts)
 
 
 def test_no_thread_is_left_after_close(sandbox: Sandbox) -> None:

@@ -72,6 +72,22 @@ def test_587_refused_costs_nothing(server: Sandbox) -> None:
     assert receipt.duration < 2
 
 
+def test_a_connection_lost_before_the_final_dot_is_not_sent_and_one_lost_after_it_is_in_doubt(
+    server: Sandbox,
+) -> None:
+    with account(server, retry=None) as mail:
+        server.drop_before_dot()
+        with pytest.raises(portmail.Unreachable) as lost:
+            mail.send(message())
+        assert server.messages == ()
+        server.behave()
+        server.drop_after_dot()
+        with pytest.raises(portmail.InDoubt):
+            mail.send(message())
+    assert lost.value.attempts[-1].verdict is Verdict.RETRY_LATER
+    assert len(server.messages) == 1, "it was accepted, once"
+
+
 def test_both_dead_is_told_in_bounded_time_with_both_stories(server: Sandbox) -> None:
     server.block(587)
     server.close_port(465)
