@@ -209,6 +209,24 @@ def test_a_fault_of_ours_is_told_without_a_traceback(
     assert capsys.readouterr().err == "portmail: this should not happen: RuntimeError: a fault\n"
 
 
+@pytest.mark.parametrize("where", ["> /dev/full", "| head -c 0", ">&-"])
+def test_a_mail_that_is_sent_is_sent_although_nobody_reads_of_it(where: str, sandbox: Sandbox) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this system")
+    sending = f"{sys.executable} -m portmail send --to you@example.org --subject x {where}"
+    command = f"set -o pipefail; echo Hello | {sending}"
+    environ = {"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), "PORTMAIL_FROM": "me@example.org"}
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env={**environ, "PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii:strict"},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(sandbox.messages) == 1
+
+
 def test_both_names_of_the_command_are_the_same() -> None:
     for command in ([sys.executable, "-m", "portmail"], [str(Path(sys.executable).parent / "portmail")]):
         done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)

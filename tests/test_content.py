@@ -142,6 +142,14 @@ def test_what_is_there_already_is_not_added_again() -> None:
     ]
 
 
+def test_a_parsed_message_whose_header_was_cut_short_is_refused() -> None:
+    octets = (
+        b"From: me@example.org\nTo: a@example.org\nBcc : hidden@example.org\nCc: c@example.org\n\nHello.\n"
+    )
+    with pytest.raises(HeaderError, match="fields were lost"):
+        Submission.of(email.message_from_bytes(octets))
+
+
 def test_two_messages_have_two_message_ids() -> None:
     assert content_of(new(), sender=ME).message_id != content_of(new(), sender=ME).message_id
 

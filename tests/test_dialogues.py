@@ -11,6 +11,7 @@ import pytest
 import portmail
 from portmail import Cause, Phase, Route, Security, Timeouts, Verdict
 from portmail.sandbox.certificates import Authority
+from portmail.timeouts import Deadline
 from tests.messages import SENDER, message
 from tests.servers.dialogue import play
 
@@ -106,6 +107,41 @@ def test_a_connection_cut_before_the_final_dot_means_not_sent(script: str, phase
     assert (attempt.phase, attempt.verdict) == (phase, Verdict.RETRY_LATER)
     assert caught.value.temporary
     assert "Not sent" in str(caught.value)
+
+
+def test_an_answer_counts_whatever_comes_behind_it() -> None:
+    with play(ENVELOPE + 'BODY\nRAW "250 2.0.0 accepted\\r\\n\\r\\n"') as player, relay(player.port) as mail:
+        assert mail.send(message()).reply.text == "accepted"
+    with play(ENVELOPE + 'BODY\nRAW "550 5.7.1 no\\r\\nhm\\r\\n"') as player, relay(player.port) as mail:
+        with pytest.raises(portmail.Rejected, match=r"5\.7\.1 no"):
+            mail.send(message())
+
+
+class NoTimeLeft(Deadline):
+    """The content takes all the time that there was for the submission."""
+
+    over = False
+
+    @property
+    def remaining(self) -> float:
+        return 0.0 if self.over else 5.0
+
+    def seconds(self, phase: Phase) -> float:
+        self.over = phase is Phase.CONTENT
+        return 5.0
+
+
+def test_the_final_dot_is_not_written_when_no_time_is_left_to_hear_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("portmail.delivery.Deadline", NoTimeLeft)
+    with play(f"{ENVELOPE}\nBODY\nS: 250 ok") as player, relay(player.port) as mail:
+        with pytest.raises(portmail.Unreachable) as caught:
+            mail.send(message())
+        assert player.bodies == []
+    (attempt,) = caught.value.attempts
+    assert attempt.error is not None
+    assert (attempt.phase, attempt.error.cause) == (Phase.CONTENT, Cause.OUT_OF_TIME)
 
 
 @pytest.mark.parametrize(
@@ -375,6 +411,40 @@ def test_a_refused_password_is_tried_once_on_one_route(
         assert (player.received + other.received).count(b"AUTH") == 1
     assert caught.value.temporary is temporary
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "S: 250 hm",
+        "S: hm",
+        'RAW "535 5.7.8 no\\r\\n\\r\\n"',
+        "S: 535-a\nS: 550 b",
+        "S: 421 4.7.0 bye",
+        "S: 454 4.7.0 no",
+    ],
+)
+def test_no_answer_to_a_login_makes_us_try_a_second_one(
+    answer: str, authority: Authority, tls: ssl.SSLContext
+) -> None:
+    script = login("PLAIN", f"{PLAIN}\n{answer}")
+    with play(script, tls=tls) as player, play(script, tls=tls) as other:
+        routes = tuple(Route(HOST, port, Security.IMPLICIT_TLS) for port in (player.port, other.port))
+        account = {"username": "me", "password": "secret", "tls_ca": authority.ca_path}
+        with portmail.Submitter(routes=routes, **account) as mail:  # type: ignore[arg-type]
+            with pytest.raises(portmail.AuthenticationFailed):
+                mail.send(message())
+        assert (player.received + other.received).count(b"AUTH") == 1
+
+
+def test_a_server_that_quotes_the_login_is_not_quoted(authority: Authority, tls: ssl.SSLContext) -> None:
+    said = encoded("\0me\0secret")
+    script = login("PLAIN", f'{PLAIN}\nS: 500 5.5.1 unrecognized: "AUTH PLAIN {said}" (secret)')
+    with play(script, tls=tls) as player, account(player.port, ca=authority.ca_path) as mail:
+        with pytest.raises(portmail.AuthenticationFailed, match='unrecognized: "AUTH PLAIN') as caught:
+            mail.send(message())
+    assert said.rstrip("=") not in f"{caught.value} {caught.value.attempts}"
+    assert "secret" not in f"{caught.value} {caught.value.attempts}"
 
 
 def test_a_server_that_hangs_up_at_auth_costs_the_route_and_the_next_one_is_used(

@@ -242,6 +242,28 @@ def test_ctrl_c_after_the_final_dot_wins_and_says_that_it_is_in_doubt() -> None:
     assert "<1@example.org>" in "".join(stopped.__notes__)
 
 
+@pytest.mark.parametrize(
+    ("script", "moment", "error"),
+    [
+        (f"{HELLO}C: MAIL *\nSILENCE", "C: MAIL", portmail.Unreachable),
+        (f'{ENVELOPE}BODY\nRAW "2?"\nSILENCE', "S: 2?", portmail.InDoubt),
+    ],
+)
+def test_closing_while_another_thread_sends_tells_that_thread_what_became_of_its_message(
+    script: str, moment: str, error: type[portmail.DeliveryError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portmail.blocking._WIND_UP", 0.2)
+    with play(script) as player, ThreadPoolExecutor(1) as pool:
+        route = Route(HOST, player.port, Security.PLAINTEXT)
+        mail = portmail.Submitter(routes=(route,), retry=None)
+        sending = pool.submit(mail.send, message())
+        while not said(player, moment):
+            time.sleep(0.005)
+        mail.close()
+        with pytest.raises(error, match="closed while it was sending"):
+            sending.result(10)
+
+
 def test_a_cancelled_task_drops_the_connection_and_says_what_became_of_the_message() -> None:
     async def scenario(port: int) -> asyncio.CancelledError:
         route = Route(HOST, port, Security.PLAINTEXT)

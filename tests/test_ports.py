@@ -17,9 +17,11 @@ from portmail import Cause, Route, Security, Timeouts, Verdict, dialing
 from portmail.dialing import Address, dial, interleaved
 from portmail.failure import RouteFailed
 from portmail.sandbox import Sandbox
+from portmail.sandbox.certificates import Authority
 from tests.clock import run_fast
 from tests.leaks import PASSWORD, USER
 from tests.messages import message
+from tests.servers.dialogue import play
 from tests.servers.requirements import require
 
 # An address of the loopback network that nobody else uses, so that 587, 465 and 25 are ours.
@@ -148,6 +150,29 @@ def descriptors() -> int:
     """How many descriptors this process has open, 0 where nobody can tell."""
     there = Path("/proc/self/fd")
     return len(list(there.iterdir())) if there.exists() else 0
+
+
+@pytest.mark.parametrize("end", ["SILENCE", "S: 554 5.7.1 no", "S: hm", "CLOSE"])
+def test_a_failed_tls_connection_leaves_the_loop_in_order(end: str, server: Sandbox, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+
+    async def scenario(port: int) -> bytes:
+        failing = Route("127.0.0.1", port, Security.IMPLICIT_TLS)
+        wishes = {"username": USER, "password": PASSWORD, "tls_ca": authority.ca_path, "retry": None}
+        mail = portmail.AsyncSubmitter(routes=(failing,), timeouts=Timeouts(greeting=0.2), **wishes)  # type: ignore[arg-type]
+        greeting = b""
+        for _ in range(3):
+            with pytest.raises(portmail.DeliveryError):
+                await mail.send(message())
+            # The application's own next connection may get the descriptor that was ours.
+            reader, writer = await asyncio.open_connection(HOST, 25)
+            greeting = await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+        return greeting
+
+    with play(f"TLS\n{end}", tls=authority.server_context("127.0.0.1")) as player:
+        assert asyncio.run(scenario(player.port)).startswith(b"220 ")
 
 
 # Addresses of one host, as rows: (address, seconds until it answers, errno or 0). A clock that jumps.

@@ -104,12 +104,19 @@ def test_of_enhanced_codes_that_disagree_the_first_of_the_right_class_counts() -
         pytest.param("25\N{ARABIC-INDIC DIGIT ONE} ok\r\n".encode(), id="digits that are not ASCII"),
         pytest.param(b"250-one\r\n251 two\r\n", id="a code that changes"),
         pytest.param(b"250-one\r\ntwo\r\n", id="a second line without code"),
-        pytest.param(b"250 ok\r\n\r\n", id="an empty line behind a reply"),
     ],
 )
 def test_what_is_no_reply_is_refused(octets: bytes) -> None:
     with pytest.raises(MalformedReply):
         read(octets)
+
+
+def test_a_reply_in_front_of_what_is_none_counts_and_the_complaint_comes_next() -> None:
+    reader = ReplyReader()
+    assert reader.feed(b"250 ok\r\n\r\n") == [Reply(250, None, "ok")]
+    assert reader.amid
+    with pytest.raises(MalformedReply):
+        reader.feed(b"250 more\r\n")
 
 
 def test_a_line_may_be_long_but_not_longer_than_the_limit() -> None:

@@ -351,6 +351,17 @@ def test_a_callable_that_fails_is_told_without_showing_its_words(source: Any) ->
     assert caught.value.__cause__ is not None
 
 
+def test_asyncios_debug_mode_does_not_log_what_a_callable_returns(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        asyncio.get_running_loop().slow_callback_duration = 0
+        assert await account(lambda: PASSWORD).reveal(channel()) == PASSWORD.encode()
+
+    with caplog.at_level("DEBUG", logger="asyncio"):
+        asyncio.run(scenario(), debug=True)
+    assert "Executing" in caplog.text, "it does log"
+    assert PASSWORD not in caplog.text
+
+
 def test_a_callable_that_blocks_does_not_block_the_loop() -> None:
     def slow() -> str:
         asked.set()

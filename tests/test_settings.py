@@ -11,6 +11,7 @@ import pytest
 
 from portmail.errors import (
     AddressError,
+    CertificateFileError,
     ConfigurationError,
     CredentialsOnRelay,
     CredentialsUnusable,
@@ -254,9 +255,22 @@ def test_credentials_with_a_route_that_does_not_insist_on_tls_are_refused(weak: 
     assert from_arguments(**weak).credentials is None
 
 
-def test_a_relay_url_and_credentials_in_the_variables_are_refused() -> None:
+@pytest.mark.parametrize("tls", ["", "?tls=require", "?tls=none"])
+def test_a_relay_url_and_credentials_in_the_variables_are_refused(tls: str) -> None:
     with pytest.raises(CredentialsOnRelay):
-        from_environment({"PORTMAIL_URL": f"relay://{HOST}", **VARIABLES})
+        from_environment({"PORTMAIL_URL": f"relay://{HOST}{tls}", **VARIABLES})
+    with pytest.raises(CredentialsOnRelay):
+        from_url(f"relay://{HOST}{tls}", username="me", token="t0k3n")
+
+
+@pytest.mark.parametrize("path", ["", 5, False])
+def test_a_ca_that_is_no_path_is_not_the_current_directory(path: Any) -> None:
+    with pytest.raises(CertificateFileError):
+        from_arguments(host=HOST, tls_ca=path)
+
+
+def test_a_plus_in_a_urls_sender_is_a_plus() -> None:
+    assert from_url(f"relay://{HOST}?from=web1+ops@example.com").sender == "web1+ops@example.com"
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
-from portmail.errors import ConfigurationError
+from portmail.errors import ConfigurationError, DeliveryError, InDoubt, PortmailError, Unreachable
+from portmail.transports.submitting import NOT_SENT
 
 T = TypeVar("T")
 
@@ -54,9 +55,12 @@ class LoopThread:
         future = asyncio.run_coroutine_threadsafe(job.run(), loop)
         try:
             return future.result()
+        except CancelledError:
+            raise job.closed() from None
+        except PortmailError:
+            raise
         except BaseException as exc:
-            if not job.ended.is_set():
-                job.cancel(future, because=exc)
+            job.cancel(future, because=exc)
             raise
 
     def close(self) -> None:
@@ -72,7 +76,7 @@ class _Job(Generic[T]):
         self.ended = threading.Event()
         self._work = work
         self._owner = owner
-        self._notes: list[str] = []
+        self._notes = [f"portmail: {NOT_SENT}"]
 
     async def run(self) -> T:
         _SERVING.set((*_SERVING.get(), self._owner))  # in this task's own context
@@ -81,7 +85,8 @@ class _Job(Generic[T]):
             self._notes = ["portmail: the message was accepted"]
             return result
         except BaseException as exc:
-            self._notes = list(getattr(exc, "__notes__", ()))
+            told = str(exc).partition("\n")[0] if isinstance(exc, PortmailError) else NOT_SENT
+            self._notes = list(getattr(exc, "__notes__", [f"portmail: {told}"]))
             raise
         finally:
             self.ended.set()
@@ -92,6 +97,12 @@ class _Job(Generic[T]):
         self.ended.wait(_WIND_UP)
         for note in self._notes:
             because.add_note(note)
+
+    def closed(self) -> DeliveryError:
+        """What to raise when the submitter was closed while the message was on its way."""
+        sent_not = any(NOT_SENT in note for note in self._notes)
+        text = "\n".join(["The submitter was closed while it was sending.", *self._notes])
+        return Unreachable(text, temporary=True) if sent_not else InDoubt(text)
 
 
 class _Room:

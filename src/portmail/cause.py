@@ -48,6 +48,7 @@ class Cause(Enum):
     STARTTLS_INJECTION = "starttls-injection"
     WEAKER = "weaker-route"
     NO_MECHANISM = "no-mechanism"
+    LOGIN_UNCLEAR = "login-unclear"
     NO_SECRET = "no-secret"  # noqa: S105
     LOGIN_WANTED = "login-wanted"
     DENIED = "denied-without-login"
@@ -149,6 +150,9 @@ FACTS: Mapping[Cause, Fact] = MappingProxyType(
             Nature.OTHER_ROUTE,
             "the server offers no AUTH mechanism that fits the credentials",
             "check the host; a password needs PLAIN, LOGIN or CRAM-MD5, a token needs XOAUTH2",
+        ),
+        Cause.LOGIN_UNCLEAR: Fact(
+            Nature.PERMANENT, "the server's answer to the login cannot be understood", _SERVER
         ),
         Cause.NO_SECRET: Fact(
             Nature.TRANSIENT,

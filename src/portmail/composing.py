@@ -30,7 +30,7 @@ def compose(
     cc: Addresses = (),
     bcc: Addresses = (),
     reply_to: Addresses = (),
-    attachments: Attachments = (),
+    attachments: Attachments | None = None,
 ) -> EmailMessage:
     """Make a message of text, or HTML with text beside it, and files.
 
@@ -51,7 +51,9 @@ def compose(
     message.set_content(text)
     if html is not None:
         message.add_alternative(html, subtype="html")
-    for path in (attachments,) if isinstance(attachments, str | os.PathLike) else attachments:
+    for path in (attachments,) if isinstance(attachments, str | os.PathLike) else attachments or ():
+        if not isinstance(path, str | os.PathLike):
+            raise ContentError(f"an attachment is the path of a file, not {type(path).__name__}")
         _attach(message, path=Path(path))
     return message
 
@@ -79,6 +81,7 @@ def _attach(message: EmailMessage, *, path: Path) -> None:
     kind, encoding = mimetypes.guess_type(path.name)
     maintype, _, subtype = (kind if kind and not encoding else "application/octet-stream").partition("/")
     check_header("filename", value=path.name)
+    _check_text(filename=path.name)
     try:
         data = path.read_bytes()
     except OSError as exc:

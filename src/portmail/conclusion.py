@@ -27,7 +27,7 @@ _BY_CAUSE: Mapping[Cause, type[errors.DeliveryError]] = {
 _SUMMARY: Mapping[type[errors.DeliveryError], str] = {
     errors.Unreachable: "Not sent: no route took the message.",
     errors.InsecureChannel: "Not sent: no secure route. No credential was shown and no message left.",
-    errors.AuthenticationFailed: "Not sent: the server refused the login. It was tried once.",
+    errors.AuthenticationFailed: "Not sent: the server refused the login.",
     errors.NoMechanism: "Not sent: no way to log in. The credentials were not shown.",
     errors.CredentialsUnavailable: "Not sent: the password or token could not be fetched.",
     errors.Rejected: "Not sent: the server refused the message.",
@@ -93,7 +93,9 @@ def _temporary(failure: Failure, *, walk: Walk) -> bool:
     """Whether the same submission may succeed later."""
     failures = [attempt.error for attempt in walk.attempts if attempt.error]
     if failure.nature is Nature.INSECURE:
-        insecure = [other for other in failures if other.nature is Nature.INSECURE]
+        insecure = [
+            other for other in failures if other.nature is Nature.INSECURE and other.cause is not Cause.WEAKER
+        ]
         return all(other.reply is not None and other.reply.transient for other in insecure)
     if walk.attempts[-1].verdict is Verdict.NEXT_ROUTE:  # every route was tried: one may recover
         return any(_passing(other) for other in failures)
@@ -101,8 +103,8 @@ def _temporary(failure: Failure, *, walk: Walk) -> bool:
 
 
 def _passing(failure: Failure) -> bool:
-    hopeless = failure.cause is Cause.NAME_NOT_FOUND
-    return failure.nature in (Nature.NO_ANSWER, Nature.TRANSIENT) and not hopeless
+    tells_nothing = failure.cause in (Cause.NAME_NOT_FOUND, Cause.OVERTAKEN)
+    return failure.nature in (Nature.NO_ANSWER, Nature.TRANSIENT) and not tells_nothing
 
 
 def _retry_after(failure: Failure) -> float | None:

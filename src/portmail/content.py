@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from email.generator import BytesGenerator
 from email.message import EmailMessage, Message
 from email.policy import SMTP, SMTPUTF8, Compat32, EmailPolicy
@@ -23,6 +24,7 @@ AnyMessage: TypeAlias = EmailMessage | Message | bytes
 BLOCK = 64 * 1024
 """Octets written at a time."""
 
+_LOST_FIELDS = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
 _HIDDEN = ("bcc", "resent-bcc")
 _EMPTY_LINE = re.compile(rb"^\r?\n|(?<=\n)\r?\n")
 _LONE_CR = re.compile(rb"\r(?!\n)")
@@ -70,6 +72,8 @@ def content_of(message: Message, *, sender: str) -> Content:
     for part in message.walk():
         for name, value in part.items():
             check_header(name, value=_unfolded(str(value), part=part))
+    if any(isinstance(defect, _LOST_FIELDS) for defect in message.defects):
+        raise HeaderError("the message was parsed from octets whose header is broken: fields were lost")
     visible = _copied(message)
     fields, body = split_header(_canonical(_flattened(visible)))
     check_same_names(fields, intended=visible.keys())
@@ -153,10 +157,14 @@ def _write_a_labels(message: Message) -> None:
 
 def _as_octets(name: str, header: Any) -> str:
     """An address header's octets, for the old policy, which would encode the addresses with the names."""
-    ascii_only = all(address.username.isascii() for address in header.addresses)
-    folded: str = (SMTP if ascii_only else SMTPUTF8).fold(name, header)
-    octets = folded.partition(":")[2].replace("\r\n", "").strip().encode("utf-8")
+    octets = _folded(name, header).partition(":")[2].replace("\r\n", "").strip().encode("utf-8")
     return octets.decode("ascii", "surrogateescape")
+
+
+def _folded(name: str, header: Any) -> str:
+    ascii_only = all(address.username.isascii() for address in header.addresses)
+    field: str = (SMTP if ascii_only else SMTPUTF8).fold(name, header)
+    return field
 
 
 def _is_old(message: Message) -> bool:
@@ -213,17 +221,14 @@ def _copied(message: Message) -> Message:
 def _finished(fields: Sequence[Field], body: bytes, *, sender: str) -> Content:
     names = {field.name for field in fields}
     author = _author(sender) if sender else None
-    domain = author.addresses[0].domain if author else ""
-    missing = {
-        "Date": formatdate(localtime=True),
-        "From": _as_octets("From", author) if author else "",
-        "Message-ID": make_msgid(domain=domain.strip("[]") if domain.isascii() and domain else "localhost"),
+    domain = author.addresses[0].domain.strip("[]") if author else ""
+    domain = domain if domain and domain.isascii() else "localhost"
+    made = {
+        "date": f"Date: {formatdate(localtime=True)}\r\n",
+        "from": _folded("From", author) if author else "",
+        "message-id": f"Message-ID: {make_msgid(domain=domain)}\r\n",
     }
-    added = [
-        Field(name.lower(), f"{name}: {value}\r\n".encode("ascii", "surrogateescape"))
-        for name, value in missing.items()
-        if value and name.lower() not in names
-    ]
+    added = [Field(name, text.encode("utf-8")) for name, text in made.items() if text and name not in names]
     head = b"".join(field.octets for field in (*fields, *added))
     return Content(head + body, _message_id((*fields, *added)), not head.isascii())
 

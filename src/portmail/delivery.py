@@ -79,7 +79,7 @@ class Delivery:
         )
 
     async def _walk(self) -> Receipt:
-        earlier, attempts = tuple(self._attempts), self._attempts
+        earlier, attempts, self._because = tuple(self._attempts), self._attempts, None
         waiting, danger = list(self._settings.routes), asyncio.Event()
         refused: dict[str, Reply] = {}
         while waiting:

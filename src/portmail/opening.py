@@ -118,8 +118,14 @@ class Opening:
         self._connected.set()
         self._phase = Phase.TLS if route.security is Security.IMPLICIT_TLS else Phase.GREETING
         name = settings.local_hostname or own_name(sock)
-        seconds = self._deadline.seconds(Phase.GREETING)
-        wire = await greeted(sock, route=route, context=self._context, local_hostname=name, seconds=seconds)
+        wire = await greeted(
+            sock,
+            route=route,
+            context=self._context,
+            local_hostname=name,
+            seconds=self._deadline.seconds(Phase.GREETING),
+            longest=self._deadline.remaining,
+        )
         self._phase = Phase.EHLO
         session = await open_session(
             wire, route=route, context=self._context, local_hostname=name, deadline=self._deadline

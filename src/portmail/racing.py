@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -55,7 +56,13 @@ async def race(runners: Sequence[Runner[T]]) -> T | None:
         return None
     finally:
         _over(patience)
-        await _end({task: runner for task, runner in running.items() if task is not winner})
+        losers = {task: runner for task, runner in running.items() if task is not winner}
+        try:
+            await _end(losers)
+        except BaseException:  # cancelled meanwhile: then nobody takes what was won
+            if winner is not None:
+                running[winner].discard(winner.result())
+            raise
 
 
 def _succeeded(task: asyncio.Task[T]) -> bool:
@@ -68,10 +75,14 @@ def _over(patience: asyncio.Future[None] | None) -> None:
 
 
 async def _end(losers: dict[asyncio.Task[T], Runner[T]]) -> None:
-    for task in losers:
+    for task, runner in losers.items():
+        task.add_done_callback(partial(_give_back, runner=runner))
         task.cancel()
     if losers:
         await asyncio.wait(losers)
-    for task, runner in losers.items():
-        if _succeeded(task):
-            runner.discard(task.result())
+        await asyncio.sleep(0)  # the callbacks' turn
+
+
+def _give_back(task: asyncio.Task[T], *, runner: Runner[T]) -> None:
+    if _succeeded(task):
+        runner.discard(task.result())

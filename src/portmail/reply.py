@@ -77,22 +77,36 @@ class ReplyReader:
         self._lines: list[str] = []
         self._code = 0
         self._size = 0
+        self._broken: MalformedReply | None = None
 
     @property
     def amid(self) -> bool:
         """Whether octets of an unfinished reply are waiting for the rest."""
-        return bool(self._tail or self._lines)
+        return bool(self._tail or self._lines or self._broken)
 
     def feed(self, data: bytes) -> list[Reply]:
         """Take what arrived; return the replies that are complete now, in order.
 
+        A reply in front of what is none counts: the complaint then comes with the next call.
+
         Raises:
             MalformedReply: not a reply line, a code that changes within one reply, or too long.
         """
-        *lines, self._tail = (self._tail + data).split(b"\n")
-        if len(self._tail) > MAX_LINE:
-            raise MalformedReply(self._tail)
-        return [reply for line in lines if (reply := self._line(line.removesuffix(b"\r")))]
+        replies: list[Reply] = []
+        try:
+            if self._broken:
+                raise self._broken
+            *lines, self._tail = (self._tail + data).split(b"\n")
+            for line in lines:
+                if reply := self._line(line.removesuffix(b"\r")):
+                    replies.append(reply)  # noqa: PERF401  # what came before a complaint is kept
+            if len(self._tail) > MAX_LINE:
+                raise MalformedReply(self._tail)
+        except MalformedReply as exc:
+            self._broken = exc
+            if not replies:
+                raise
+        return replies
 
     def _line(self, line: bytes) -> Reply | None:
         match = _LINE.fullmatch(line)

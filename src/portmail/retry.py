@@ -18,11 +18,13 @@ from tenacity import (
 
 from portmail.errors import (
     ConfigurationError,
+    CredentialsUnavailable,
     DeliveryError,
     InDoubt,
     InsecureChannel,
     Rejected,
 )
+from portmail.failure import Phase
 
 T = TypeVar("T")
 
@@ -58,7 +60,9 @@ def worth_retrying(error: BaseException, *, policy: Retry) -> bool:
         return False
     if isinstance(error, Rejected) and error.reply and error.reply.code in policy.also:
         return True
-    return error.temporary
+    shown = any(attempt.phase is Phase.AUTH for attempt in error.attempts)
+    # A login that failed in whatever way counts with the server: no second one by ourselves.
+    return error.temporary and (not shown or isinstance(error, CredentialsUnavailable))
 
 
 async def retrying(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import ChainMap
 from typing import Unpack
 
 from portmail.composing import Addresses, Attachments, compose
@@ -21,7 +22,7 @@ def send(
     cc: Addresses = (),
     bcc: Addresses = (),
     reply_to: Addresses = (),
-    attachments: Attachments = (),
+    attachments: Attachments | None = None,
     url: str | None = None,
     **account: Unpack[Account],
 ) -> Receipt:
@@ -45,6 +46,8 @@ def send(
         reply_to=reply_to,
         attachments=attachments,
     )
-    environ = {**os.environ, "PORTMAIL_URL": url} if url else os.environ
-    with Submitter.from_env(environ, **account) as submitter:
+    # No variable here holds the environment: tracebacks are shown with variables.
+    with Submitter.from_env(
+        ChainMap({"PORTMAIL_URL": url} if url else {}, os.environ), **account
+    ) as submitter:
         return submitter.send(message)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, Unpack, cast
@@ -14,17 +15,21 @@ from portmail.envelope import mailbox
 from portmail.errors import (
     CertificateFileError,
     ConfigurationError,
+    CredentialsOnRelay,
     CredentialsUnusable,
     DiscoveryError,
     InvalidRoute,
 )
 from portmail.retry import Retry
-from portmail.route import Route, refuse_weak, routes_to
+from portmail.route import Route, is_name, refuse_weak, routes_to
 from portmail.security import Credentials, SecretSource, Security, credentials
 from portmail.timeouts import Timeouts
 from portmail.url import ParsedURL, parse_url
 
 PathLike: TypeAlias = str | os.PathLike[str]
+
+_LITERAL = re.compile(r"\[[0-9A-Za-z.:]{3,80}\]")
+"""An address literal, such as `[192.0.2.1]` or `[IPv6:::1]` (RFC 5321 section 4.1.3)."""
 
 DEFAULT_TIMEOUTS, DEFAULT_RETRY = Timeouts(), Retry()
 
@@ -126,6 +131,8 @@ def _routes(address: str | None, *, wishes: Wishes, authenticated: bool) -> tupl
     if routes is not None:
         if any(wish is not None for wish in (host, port, security)):
             raise ConfigurationError("give either routes, or host with port and security, not both")
+        if not isinstance(routes, Iterable):
+            raise InvalidRoute("routes is a sequence of Route(host, port, security)")
         return tuple(routes)
     if host is None:
         whose = f"the server of {address}" if address else "which server to use"
@@ -140,15 +147,16 @@ def _checked_sender(sender: str | None) -> str | None:
 
 
 def _path(name: str, *, wish: PathLike | None) -> Path | None:
-    try:
-        return None if wish is None else Path(wish)
-    except TypeError:
-        raise CertificateFileError(f"{name}: {wish!r} is no path of a PEM file") from None
+    if wish is None:
+        return None
+    if wish == "" or not isinstance(wish, str | os.PathLike):  # "" would be the current directory
+        raise CertificateFileError(f"{name}: {wish!r} is no path of a PEM file")
+    return Path(wish)
 
 
 def _checked_local_hostname(name: str | None) -> str | None:
     # It goes into EHLO: no spaces, no line ends (RFC 5321 section 4.1.1.1).
-    if name is not None and not (name.isascii() and name.isprintable() and name and " " not in name):
+    if name is not None and not (isinstance(name, str) and (is_name(name) or _LITERAL.fullmatch(name))):
         raise ConfigurationError(f"local_hostname={name!r} is no host name: write it like web1.example.com")
     return name
 
@@ -181,8 +189,22 @@ def from_environment(environ: Mapping[str, str], **wishes: Unpack[Wishes]) -> Se
         said |= account
     if "token" in given:
         said.pop("password", None)
+    if url and not elsewhere and url.strip().lower().startswith("relay:"):
+        _refuse_credentials({**said, **given})
     said = {name: value for name, value in said.items() if value not in (None, "")}
     return from_arguments(**cast("Wishes", said | given))
+
+
+def _refuse_credentials(wishes: Mapping[str, Any]) -> None:
+    """A relay's URL was given: whatever its security, it is not for credentials.
+
+    Raises:
+        CredentialsOnRelay: there are some all the same.
+    """
+    if any(wishes.get(name) for name in ("username", "password", "token")):
+        raise CredentialsOnRelay(
+            "a relay takes no credentials: take them out (arguments and PORTMAIL_ variables), or use submission://"
+        )
 
 
 def _given(wishes: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,8 +229,9 @@ def _password(environ: Mapping[str, str]) -> str | None:
         return None
     try:
         text = Path(path).read_text("utf-8", errors="surrogateescape")
-    except OSError as exc:
-        raise CredentialsUnusable(f"PORTMAIL_PASSWORD_FILE: {path} cannot be read: {exc.strerror}") from None
+    except (OSError, ValueError) as exc:
+        why = getattr(exc, "strerror", None) or exc
+        raise CredentialsUnusable(f"PORTMAIL_PASSWORD_FILE: {path!r} cannot be read: {why}") from None
     if password := text.removesuffix("\n").removesuffix("\r"):
         return password
     raise CredentialsUnusable(

@@ -62,12 +62,14 @@ class Submission:
             )
         headers = headers_of(message)
         # What From says where it is missing; it may have a display name.
-        written = sender_in(headers) or default_sender or sender or ""
-        author = one_address("sender", text=written).addr_spec if written else ""
+        written = default_sender or sender or ""
+        author = sender_in(headers) if sender is None else sender
+        if sender is None and not author and written:
+            author = one_address("sender", text=written).addr_spec
         if sender is None and not author:
             raise AddressError("the message has no From: set it, or give sender= (--from, PORTMAIL_FROM)")
         envelope = Envelope.of(
-            sender=author if sender is None else sender,
+            sender=author,
             recipients=recipients_in(headers) if recipients is None else recipients,
         )
         if isinstance(message, bytes):

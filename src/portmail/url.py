@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from portmail.errors import (
     CredentialsOnRelay,
@@ -108,7 +108,14 @@ def _split(rest: str) -> tuple[str, dict[str, str]]:
         raise UnescapedURL(f"a user name or password in the URL must be percent-encoded: {_HOW_TO_ESCAPE}")
     if path not in (None, "/"):
         raise InvalidURL("the URL has a path behind the host, which means nothing: take it out")
-    return authority, dict(parse_qsl(query or "", keep_blank_values=True))
+    return authority, dict(_options(query or ""))
+
+
+def _options(query: str) -> Iterator[tuple[str, str]]:
+    """The options, percent-decoded; a + is a +, as addresses have them."""
+    for option in filter(None, query.split("&")):
+        name, _, value = option.partition("=")
+        yield unquote(name), unquote(value)
 
 
 def _userinfo(userinfo: str) -> tuple[str | None, str | None]:
@@ -129,6 +136,6 @@ def _host_and_port(where: str) -> tuple[str, int | None]:
         raise InvalidRoute("the URL names no host: write it like submission://me:secret@mail.example.com")
     if port is None:
         return host, None
-    if not (port.isascii() and port.isdecimal()):
+    if not (port.isascii() and port.isdecimal() and len(port) <= 5):
         raise InvalidRoute("the URL's port is no number: give one from 1 to 65535 behind the colon")
     return host, int(port)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
+import io
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from portmail import __version__
 from portmail.cli import demo, sending
-from portmail.cli.exits import INTERRUPTED, OK, SOFTWARE, USAGE, exit_code
-from portmail.cli.report import print_error
+from portmail.cli.exits import INTERRUPTED, SOFTWARE, USAGE, exit_code
+from portmail.cli.report import print_error, tell
 from portmail.errors import PortmailError
 
 EPILOG = (
@@ -34,33 +34,25 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code. No exception leaves, whatever happens."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         options = _parser().parse_args(argv)
     except SystemExit as told:  # argparse has said what there is to say
         return int(told.code or 0)
     try:
-        return _flushed(int(options.run(options)))
-    except BrokenPipeError:  # nobody reads what is printed, which comes last
-        return _flushed(OK)
+        return int(options.run(options))
     except PortmailError as error:
         print_error(error, as_json=options.json)
-        return _flushed(exit_code(error))
+        return exit_code(error)
     except KeyboardInterrupt as stopped:
         notes = getattr(stopped, "__notes__", ["portmail: stopped"])
-        print("\n".join(notes), file=sys.stderr)
+        tell("\n".join(notes), to=sys.stderr)
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  # a person gets a sentence, never a traceback
-        print(f"portmail: this should not happen: {type(error).__name__}: {error}", file=sys.stderr)
+        tell(f"portmail: this should not happen: {type(error).__name__}: {error}", to=sys.stderr)
         return SOFTWARE
-
-
-def _flushed(code: int) -> int:
-    """The exit code, also where nobody reads what is printed: a mail that is sent is sent."""
-    try:
-        print(end="", flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from portmail.cause import Cause
 from portmail.cli.exits import OK, SOFTWARE
-from portmail.cli.report import error_as_data, receipt_as_data, tls_in_words
+from portmail.cli.report import error_as_data, receipt_as_data, tell, tls_in_words
 from portmail.composing import compose
 from portmail.errors import ConfigurationError, DeliveryError, InsecureChannel
 from portmail.receipt import Attempt, Receipt
@@ -54,9 +54,9 @@ def run(options: argparse.Namespace) -> int:
         story = play(sandbox)
         lines = list(_told(story, services=_services(sandbox)))
     if options.json:
-        print(json.dumps(_as_data(story), ensure_ascii=False))
+        tell(json.dumps(_as_data(story), ensure_ascii=False))
     else:
-        print("\n".join(lines))
+        tell("\n".join(lines))
     return OK if all(story.claims.values()) else SOFTWARE
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from portmail.errors import DeliveryError, PortmailError, Rejected
 from portmail.receipt import Attempt, Receipt
@@ -12,23 +14,33 @@ from portmail.reply import Reply
 from portmail.security import TlsEvidence
 
 
+def tell(text: str, *, to: TextIO | None = None) -> None:
+    """Print a line. Where nobody reads it, that changes nothing: a mail that is sent is sent."""
+    stream = to or sys.stdout
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):  # what is left in its buffer goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def print_receipt(receipt: Receipt, *, as_json: bool) -> None:
     """Tell what became of an accepted message, on standard output."""
     if as_json:
-        print(json.dumps(receipt_as_data(receipt), ensure_ascii=False))
+        tell(json.dumps(receipt_as_data(receipt), ensure_ascii=False))
         return
-    print(f"accepted by {receipt.route}, {tls_in_words(receipt.tls)}: {receipt.reply}")
-    print(f"  for {', '.join(receipt.accepted)}")
+    tell(f"accepted by {receipt.route}, {tls_in_words(receipt.tls)}: {receipt.reply}")
+    tell(f"  for {', '.join(receipt.accepted)}")
     for recipient, reply in receipt.refused.items():
-        print(f"  refused: {recipient}: {reply}", file=sys.stderr)
+        tell(f"  refused: {recipient}: {reply}", to=sys.stderr)
 
 
 def print_error(error: PortmailError, *, as_json: bool) -> None:
     """Tell why it did not work: JSON on standard output, or words on standard error."""
     if as_json:
-        print(json.dumps(error_as_data(error), ensure_ascii=False))
+        tell(json.dumps(error_as_data(error), ensure_ascii=False))
     else:
-        print(f"portmail: {error}", file=sys.stderr)
+        tell(f"portmail: {error}", to=sys.stderr)
 
 
 def tls_in_words(tls: TlsEvidence | None) -> str:

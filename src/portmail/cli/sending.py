@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
         cc=options.cc,
         bcc=options.bcc,
         subject=options.subject,
-        text=_text(sys.stdin.buffer.read()) if sys.stdin else "",  # a daemon may have none
+        text=_standard_input(),
         html=_read(options.html) if options.html else None,
         sender=options.sender,
         attachments=options.attach,
@@ -49,6 +49,13 @@ def run(options: argparse.Namespace) -> int:
     )
     print_receipt(receipt, as_json=options.json)
     return RECIPIENTS if receipt.refused else OK
+
+
+def _standard_input() -> str:
+    try:
+        return _text(sys.stdin.buffer.read()) if sys.stdin else ""  # a daemon may have none
+    except OSError as exc:
+        raise ContentError(f"standard input cannot be read: {exc.strerror}") from None
 
 
 def _read(path: str) -> str:

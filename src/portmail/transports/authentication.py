@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 from base64 import b64decode, b64encode
+from dataclasses import replace
 
 from portmail.cause import Cause
 from portmail.errors import InsecureChannel
@@ -34,12 +35,18 @@ async def authenticate(
     try:
         reply = await _exchange(channel, credentials, mechanism=mechanism, seconds=seconds)
     except WireFailed as exc:
-        return Failure(Phase.AUTH, exc.cause, exc.detail)
+        # What is no clear answer may be a refusal, and is not tried elsewhere.
+        unclear = exc.cause is Cause.SURPRISE
+        return Failure(Phase.AUTH, Cause.LOGIN_UNCLEAR if unclear else exc.cause, exc.detail)
     except InsecureChannel as exc:
         return Failure(Phase.AUTH, Cause.NO_PROOF, str(exc))
     except BaseException as exc:  # noqa: BLE001  # raised again, without the frames that held the secret
         raise exc.with_traceback(None) from exc.__cause__
-    return None if reply.code == 235 else Failure.of_reply(Phase.AUTH, reply)
+    if reply.code == 235:
+        return None
+    if reply.positive:
+        return Failure(Phase.AUTH, Cause.LOGIN_UNCLEAR, str(reply), reply)
+    return Failure.of_reply(Phase.AUTH, reply)
 
 
 async def _exchange(
@@ -58,14 +65,24 @@ async def _exchange(
         if len(first) + 2 <= _LONGEST_COMMAND:
             line = first
             del steps[0]
+    said = [secret, line.rpartition(b" ")[2]]
     reply = await channel.line.command(line + b"\r\n", seconds=seconds)
     while reply.code == 334:
         challenge = _challenge(reply)
         if challenge is None or not steps:  # not what the mechanism says: stop it
-            return await channel.line.command(_CANCEL + b"\r\n", seconds=seconds)
-        response = steps.pop(0)(username, secret, challenge)
-        reply = await channel.line.command(b64encode(response) + b"\r\n", seconds=seconds)
-    return reply
+            reply = await channel.line.command(_CANCEL + b"\r\n", seconds=seconds)
+            break
+        said.append(b64encode(steps.pop(0)(username, secret, challenge)))
+        reply = await channel.line.command(said[-1] + b"\r\n", seconds=seconds)
+    return _without(reply, said=said)
+
+
+def _without(reply: Reply, *, said: list[bytes]) -> Reply:
+    """The reply, in which nothing is repeated of what it answers: some servers quote the command."""
+    text = reply.text
+    for octets in filter(None, said):
+        text = text.replace(octets.rstrip(b"=").decode("utf-8", "replace"), "***")
+    return replace(reply, text=text)
 
 
 def _challenge(reply: Reply) -> bytes | None:

@@ -7,7 +7,6 @@ from collections import deque
 
 from portmail.cause import Cause
 from portmail.reply import MalformedReply, Reply, ReplyReader
-from portmail.transports.tls import cause_of
 
 
 class WireFailed(Exception):  # turned into a Failure by those who know the phase
@@ -24,7 +23,7 @@ class Intake(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.replies: deque[Reply] = deque()
-        self.end: WireFailed | None = None
+        self.end: tuple[Cause, str] | None = None
         self.paused = False
         self.changed = asyncio.Event()
         self._reader = ReplyReader()
@@ -34,9 +33,9 @@ class Intake(asyncio.Protocol):
         """Whether the server said something that nobody has read yet."""
         return bool(self.replies) or self._reader.amid
 
-    def over(self, end: WireFailed) -> None:
+    def over(self, cause: Cause, detail: str = "") -> None:
         """Keep how the connection ended; what is told first counts."""
-        self.end = self.end or end
+        self.end = self.end or (cause, detail)
         self.changed.set()
 
     def data_received(self, data: bytes) -> None:
@@ -44,13 +43,12 @@ class Intake(asyncio.Protocol):
         try:
             self.replies.extend(self._reader.feed(data))
         except MalformedReply as exc:
-            self.over(WireFailed(Cause.SURPRISE, str(exc)))
+            self.over(Cause.SURPRISE, str(exc))
         self.changed.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        tls = cause_of(exc) if exc else None
-        self.over(WireFailed(*tls) if tls else WireFailed(Cause.LOST, str(exc or "closed by the server")))
+        self.over(Cause.LOST, str(exc or "closed by the server"))
 
     def pause_writing(self) -> None:
         """The kernel's buffer is full."""

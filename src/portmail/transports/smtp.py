@@ -9,6 +9,7 @@ whether a lost message had its final dot. It is never given a credential.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Iterator
@@ -24,11 +25,22 @@ from portmail.security import Security
 from portmail.transports.tls import cause_of
 from portmail.transports.wire import Wire
 
+_CLOSED = 2.0
+"""Seconds after which a transport whose socket was shut down is gone."""
+
 
 async def greeted(
-    sock: socket.socket, *, route: Route, context: ssl.SSLContext, local_hostname: str, seconds: float
+    sock: socket.socket,
+    *,
+    route: Route,
+    context: ssl.SSLContext,
+    local_hostname: str,
+    seconds: float,
+    longest: float,
 ) -> Wire:
     """Take a connected socket over, through implicit TLS if the route has it, to the server's greeting.
+
+    `seconds` are for the handshake and for the greeting, each; `longest` for both.
 
     Raises:
         RouteFailed: in phase TLS or GREETING.
@@ -43,16 +55,27 @@ async def greeted(
         timeout=seconds,
     )
     try:
-        await client.connect()
+        async with asyncio.timeout(longest):
+            await client.connect()
         return Wire(_live(client))
     except (SMTPException, OSError) as exc:
+        _end(sock)
         raise RouteFailed(_failure(exc, route=route)) from None
-    finally:
-        if not client.is_connected:
-            # The transport closes its socket in the next turn of the loop. Where it never came
-            # to life, this closes it; otherwise it is closed already then.
-            loop = asyncio.get_running_loop()
-            loop.call_soon(loop.call_soon, sock.close)
+    except BaseException:
+        _end(sock)
+        raise
+
+
+def _end(sock: socket.socket) -> None:
+    """Drop a connection that aiosmtplib closes, which over TLS may wait long for the server's goodbye.
+
+    The socket is its transport's. To close it here would pull the descriptor from under the
+    transport, and the next one with that number would be taken for it.
+    """
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)  # which the transport notices at once
+    # It has closed the socket long before that, unless it never came to life.
+    asyncio.get_running_loop().call_later(_CLOSED, sock.close)
 
 
 def _live(client: SMTP) -> asyncio.Transport:
@@ -77,6 +100,7 @@ def _failure(error: BaseException, *, route: Route) -> Failure:
 
 
 def _unwelcome(code: int, *, text: str) -> Failure:
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if 400 <= code < 600:
         return Failure.of_reply(Phase.GREETING, Reply.from_lines(code, text.split("\n")))
     return Failure(Phase.GREETING, Cause.NOT_SMTP, printable(text)[:120].strip())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from portmail.cause import Cause
 from portmail.failure import Phase
 from portmail.submission import Submission
 from portmail.timeouts import Deadline
@@ -15,6 +16,9 @@ from portmail.transaction import FINAL_DOT, Transaction
 from portmail.transports.intake import WireFailed
 from portmail.transports.session import Session, failure_of
 from portmail.transports.wire import Wire
+
+NOT_SENT = "the message was not sent"
+"""How the note begins on an exception that interrupted a submission before the final dot."""
 
 
 async def submit(
@@ -51,6 +55,8 @@ async def _carry_out(
         if await _refused_early(transaction, wire=wire, deadline=deadline):
             return
     wire.check()
+    if deadline.remaining == 0:  # there would be no time left to hear what became of it
+        raise WireFailed(Cause.NO_REPLY)
     transaction.committed()
     await wire.write(FINAL_DOT, seconds=deadline.seconds(Phase.FINAL_DOT))
     transaction.receive(await wire.reply(seconds=deadline.seconds(Phase.FINAL_DOT)))
@@ -68,4 +74,4 @@ async def _refused_early(transaction: Transaction, *, wire: Wire, deadline: Dead
 def _certainty(phase: Phase) -> str:
     if phase is Phase.FINAL_DOT:
         return "in doubt: the message was handed over and may be accepted"
-    return "the message was accepted" if phase is Phase.DONE else "the message was not sent"
+    return "the message was accepted" if phase is Phase.DONE else NOT_SENT

@@ -48,7 +48,7 @@ def _state(path: Path | None, *, what: str) -> tuple[int, int] | None:
         return None
     try:
         stat = path.stat()
-    except OSError as exc:
+    except (OSError, ValueError) as exc:
         raise CertificateFileError(f"{what}: {path}: {_why(exc)}") from None
     return stat.st_mtime_ns, stat.st_ino
 
@@ -101,6 +101,8 @@ def cause_of(error: BaseException) -> tuple[Cause, str] | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         cause = _BY_VERIFY_CODE.get(error.verify_code, Cause.CERTIFICATE_INVALID)
         return cause, error.verify_message
+    if isinstance(error, ssl.SSLEOFError):  # cut off: nothing that TLS itself complains of
+        return None
     if isinstance(error, ssl.SSLError):
         reason = error.reason or str(error)
         plain = any(word in reason for word in _PLAIN_TEXT)

@@ -46,7 +46,7 @@ class Wire:
     def check(self) -> None:
         """Raise `WireFailed` if the connection is known to be lost."""
         if self._intake.end is not None:
-            raise self._intake.end
+            raise WireFailed(*self._intake.end)
 
     async def command(self, line: bytes, *, seconds: float) -> Reply:
         """Write a command, return its reply.
@@ -58,7 +58,7 @@ class Wire:
         closing = bool(unread) and unread[0].code == _CLOSING
         if self.spoke and not closing:
             said = str(unread[0]) if unread else "the beginning of a reply"
-            self._give_up(WireFailed(Cause.SURPRISE, f"unasked: {said}"))
+            self._give_up(Cause.SURPRISE, f"unasked: {said}")
         if not closing:
             await self.write(line, seconds=seconds)
         return await self.reply(seconds=seconds)
@@ -93,7 +93,7 @@ class Wire:
                     intake.changed.clear()
                     await intake.changed.wait()
         except TimeoutError:
-            self._give_up(WireFailed(Cause.NO_REPLY, f"nothing for {seconds:.0f} s"))
+            self._give_up(Cause.NO_REPLY, f"nothing for {seconds:.0f} s")
         except BaseException:
             self.abort()
             raise
@@ -107,28 +107,28 @@ class Wire:
             WireFailed: octets came behind that reply, or the handshake failed.
         """
         if self.spoke:
-            self._give_up(WireFailed(Cause.STARTTLS_INJECTION))
+            self._give_up(Cause.STARTTLS_INJECTION)
         self._speakable = False  # until the handshake is over, nothing of SMTP can be said
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
                 upgraded = await loop.start_tls(self.transport, self._intake, context, server_hostname=host)
         except TimeoutError:
-            self._give_up(WireFailed(Cause.TLS_FAILED, f"no handshake in {seconds:.0f} s"))
+            self._give_up(Cause.TLS_FAILED, f"no handshake in {seconds:.0f} s")
         except OSError as exc:
-            self._give_up(WireFailed(*(cause_of(exc) or (Cause.TLS_FAILED, str(exc) or "cut off"))))
+            self._give_up(*(cause_of(exc) or (Cause.TLS_FAILED, str(exc) or "cut off")))
         except BaseException:
             self.abort()
             raise
         if upgraded is None:
-            self._give_up(WireFailed(Cause.TLS_FAILED, "cut off"))
+            self._give_up(Cause.TLS_FAILED, "cut off")
         self._adopt(upgraded)
         self._speakable = True
 
-    def _give_up(self, end: WireFailed) -> NoReturn:
-        self._intake.over(end)
+    def _give_up(self, cause: Cause, detail: str = "") -> NoReturn:
+        self._intake.over(cause, detail)
         self.abort()
-        raise end
+        raise WireFailed(cause, detail)
 
     async def leave(self) -> None:
         """Say QUIT and close. What the server thinks of it changes nothing (RFC 5321 section 4.1.1.10)."""
@@ -147,5 +147,5 @@ class Wire:
 
     def abort(self) -> None:
         """Drop the connection now; nothing that is still in a buffer leaves."""
-        self._intake.over(WireFailed(Cause.LOST, "dropped by us"))
+        self._intake.over(Cause.LOST, "dropped by us")
         self.transport.abort()
