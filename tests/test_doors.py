@@ -33,6 +33,12 @@ def submitter(sandbox: Sandbox) -> portmail.Submitter:
     return portmail.Submitter.from_url(sandbox.url, tls_ca=sandbox.ca)
 
 
+def fetching(sandbox: Sandbox, password: Callable[[], Any], **wishes: Any) -> portmail.Submitter:
+    """A submitter whose password comes from a callable."""
+    routes = sandbox.routes[1:]
+    return portmail.Submitter(routes=routes, username=USER, password=password, tls_ca=sandbox.ca, **wishes)
+
+
 def test_both_doors_and_the_line_for_scripts_send_the_same(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,14 +301,7 @@ def test_a_password_may_come_from_a_callable_when_it_is_needed(sandbox: Sandbox)
 
     ways: tuple[Callable[[], Any], ...] = (fetch, fetch_slowly)
     for number, password in enumerate(ways):
-        with portmail.Submitter(
-            host=HOST,
-            port=sandbox.port(465),
-            security=Security.IMPLICIT_TLS,
-            username=USER,
-            password=password,
-            tls_ca=sandbox.ca,
-        ) as mail:
+        with fetching(sandbox, password) as mail:
             assert len(asked) == number, "it is not asked for before it is needed"
             mail.send(message())
     assert asked == ["sync", "async"]
@@ -313,15 +312,7 @@ def test_a_callable_that_fails_is_told_with_its_cause_and_nothing_is_sent(sandbo
         raise KeyError("no such item in the keyring")
 
     with (
-        portmail.Submitter(
-            host=HOST,
-            port=sandbox.port(465),
-            security=Security.IMPLICIT_TLS,
-            username=USER,
-            password=fetch,
-            tls_ca=sandbox.ca,
-            retry=None,
-        ) as mail,
+        fetching(sandbox, fetch, retry=None) as mail,
         pytest.raises(portmail.CredentialsUnavailable, match="KeyError") as caught,
     ):
         mail.send(message())
@@ -337,16 +328,7 @@ def test_a_callable_that_takes_for_ever_is_given_up(sandbox: Sandbox) -> None:
         released.wait(30)
         return PASSWORD
 
-    with portmail.Submitter(
-        host=HOST,
-        port=sandbox.port(465),
-        security=Security.IMPLICIT_TLS,
-        username=USER,
-        password=fetch,
-        tls_ca=sandbox.ca,
-        retry=None,
-        timeouts=portmail.Timeouts(command=0.3),
-    ) as mail:
+    with fetching(sandbox, fetch, retry=None, timeouts=portmail.Timeouts(command=0.3)) as mail:
         with pytest.raises(portmail.CredentialsUnavailable):
             mail.send(message())
     released.set()
@@ -358,14 +340,7 @@ def test_a_callable_that_calls_its_own_blocking_submitter_is_told_so(sandbox: Sa
         return PASSWORD
 
     with (
-        portmail.Submitter(
-            host=HOST,
-            port=sandbox.port(465),
-            security=Security.IMPLICIT_TLS,
-            username=USER,
-            password=fetch,
-            tls_ca=sandbox.ca,
-        ) as mail,
+        fetching(sandbox, fetch) as mail,
         pytest.raises(portmail.ConfigurationError),
     ):
         mail.send(message())
