@@ -270,21 +270,27 @@ def test_closing_while_another_thread_sends_tells_that_thread_what_became_of_its
             sending.result(10)
 
 
-def test_a_cancelled_task_drops_the_connection_and_says_what_became_of_the_message() -> None:
+@pytest.mark.parametrize(
+    ("moment", "script"),
+    [("C: EHLO", "S: 220 hi\nC: EHLO *\nSILENCE"), ("C: MAIL", f"{HELLO}C: MAIL *\nSILENCE")],
+)
+def test_a_cancelled_task_drops_the_connection_and_says_what_became_of_the_message(
+    moment: str, script: str
+) -> None:
     async def scenario(port: int) -> asyncio.CancelledError:
         route = Route(HOST, port, Security.PLAINTEXT)
         async with portmail.AsyncSubmitter(routes=(route,), retry=None) as mail:
             task = asyncio.create_task(mail.send(message()))
-            while not said(player, "C: MAIL"):  # noqa: ASYNC110
+            while not said(player, moment):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
             task.cancel()
             with pytest.raises(asyncio.CancelledError) as caught:
                 await task
             return caught.value
 
-    with play(f"{HELLO}C: MAIL *\nSILENCE") as player:
+    with play(script) as player:
         error = asyncio.run(scenario(player.port))
-    assert "the message was not sent" in "".join(error.__notes__)
+    assert error.__notes__ == ["portmail: the message was not sent (<1@example.org>)"]
 
 
 def test_a_password_may_come_from_a_callable_when_it_is_needed(sandbox: Sandbox) -> None:

@@ -21,7 +21,7 @@ from portmail.settings import Settings
 from portmail.submission import Submission
 from portmail.timeouts import Deadline
 from portmail.transports.authentication import authenticate
-from portmail.transports.submitting import submit
+from portmail.transports.submitting import NOT_SENT, submit
 from portmail.transports.tls import verified_context
 from portmail.verdict import Verdict
 
@@ -74,9 +74,13 @@ class Delivery:
         Raises:
             DeliveryError: with every attempt of every walk.
         """
-        return await retrying(
-            self._walk, policy=self._settings.retry, seconds=self._deadline.remaining, sleep=asyncio.sleep
-        )
+        policy, seconds = self._settings.retry, self._deadline.remaining
+        try:
+            return await retrying(self._walk, policy=policy, seconds=seconds, sleep=asyncio.sleep)
+        except asyncio.CancelledError as exc:
+            if not getattr(exc, "__notes__", ()):  # it had not come to a transaction yet
+                exc.add_note(f"portmail: {NOT_SENT} ({self._submission.content.message_id})")
+            raise
 
     async def _walk(self) -> Receipt:
         earlier, attempts, self._because = tuple(self._attempts), self._attempts, None

@@ -33,6 +33,7 @@ async def submit(
     try:
         await _carry_out(transaction, submission=submission, wire=session.wire, deadline=deadline)
     except WireFailed as exc:
+        session.wire.abort()  # in the middle of the content, QUIT would be content
         transaction.lost(failure_of(exc, phase=transaction.phase, deadline=deadline))
     except BaseException as exc:
         session.wire.abort()
