@@ -192,6 +192,42 @@ def test_a_wrong_certificate_is_refused_before_anything_is_shown(
     assert "No credential was shown" in str(caught.value)
 
 
+@pytest.mark.parametrize("wrong", CERTIFICATE_CAUSES)
+def test_a_good_route_behind_a_wrong_certificate_is_still_used(
+    wrong: str, certificates: Certificates, sandbox: Sandbox
+) -> None:
+    bundle = certificates.ca.parent / "both.pem"
+    bundle.write_bytes(certificates.ca.read_bytes() + sandbox.ca.read_bytes())
+    with play(f"{OFFERED}S: 220 go\nTLS", tls=certificates.contexts[wrong]) as player:
+        bad, good = Route(HOST, player.port, Security.STARTTLS), sandbox.routes[1]
+        with submitter(bad, good, ca=bundle) as mail:
+            receipt = mail.send(message(text=TEXT))
+        assert traces(player.received) == []
+    assert receipt.route == good
+    assert receipt.attempts[0].error is not None
+    assert receipt.attempts[0].error.cause is CERTIFICATE_CAUSES[wrong]
+
+
+@pytest.mark.parametrize("wrong", CERTIFICATE_CAUSES)
+def test_with_a_wrong_certificate_on_every_route_nothing_is_shown_on_any(
+    wrong: str, certificates: Certificates
+) -> None:
+    context = certificates.contexts[wrong]
+    with play(f"{OFFERED}S: 220 go\nTLS", tls=context) as first, play("TLS", tls=context) as second:
+        routes = (
+            Route(HOST, first.port, Security.STARTTLS),
+            Route(HOST, second.port, Security.IMPLICIT_TLS),
+        )
+        with (
+            submitter(*routes, ca=certificates.ca) as mail,
+            pytest.raises(portmail.InsecureChannel) as caught,
+        ):
+            mail.send(message(text=TEXT))
+        assert traces(first.received + second.received) == []
+        assert b"AUTH" not in first.received + second.received
+    assert [a.error.cause for a in caught.value.attempts if a.error] == [CERTIFICATE_CAUSES[wrong]] * 2
+
+
 @pytest.mark.parametrize("kind", ["password", "token"])
 def test_with_every_port_stripped_nothing_is_shown_on_any_of_them(kind: str, sandbox: Sandbox) -> None:
     sandbox.strip_starttls()
