@@ -103,11 +103,11 @@ def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Sett
             meant = difflib.get_close_matches(name, _KNOWN, n=1) or [f"one of {', '.join(_KNOWN)}"]
             raise TypeError(f"there is no argument {name!r}: did you mean {meant[0]}?")
     username = wishes.get("username")
+    with_secret = bool({"password", "token"} & _given(wishes).keys())
     if address is not None:
         mailbox(address)  # checked now, not when the first message goes
-        if username is None and {"password", "token"} & _given(wishes).keys():
+        if username is None and with_secret:
             username = address
-    with_secret = bool({"password", "token"} & _given(wishes).keys())
     routes = _routes(address, wishes=wishes, authenticated=with_secret or username is not None)
     account = credentials(username=username, password=wishes.get("password"), token=wishes.get("token"))
     return Settings(
@@ -182,15 +182,16 @@ def from_environment(environ: Mapping[str, str], **wishes: Unpack[Wishes]) -> Se
     url = environ.get("PORTMAIL_URL")
     elsewhere = bool({"host", "routes"} & given.keys())
     if not (url and elsewhere):  # an account is not shown to another host than its own
-        account = _given(_of_account(parse_url(url))) if url else {}
+        parsed = parse_url(url) if url else None
+        account = _given(_of_account(parsed)) if parsed else {}
         said["username"] = environ.get("PORTMAIL_USERNAME")
         if not {"password", "token"} & (account.keys() | given.keys()):
             said["password"] = _password(environ)
         said |= account
+        if parsed and parsed.scheme == "relay":
+            _refuse_credentials(said | given)
     if "token" in given:
         said.pop("password", None)
-    if url and not elsewhere and url.strip().lower().startswith("relay:"):
-        _refuse_credentials({**said, **given})
     said = {name: value for name, value in said.items() if value not in (None, "")}
     return from_arguments(**cast("Wishes", said | given))
 

@@ -38,6 +38,7 @@ _HOW_TO_ESCAPE = (
 class ParsedURL:
     """What an account URL says. Its `repr` shows no password."""
 
+    scheme: str
     route: Where
     username: str | None
     password: str | None = field(repr=False)
@@ -90,7 +91,7 @@ def parse_url(url: str) -> ParsedURL:
         raise CredentialsOnRelay("a relay takes no credentials: take them out, or use submission://")
     host, port = _host_and_port(where)
     route = {"host": host} | dict(SCHEMES[scheme](options)) | ({} if port is None else {"port": port})
-    account = ParsedURL(route, username, password, options.pop("ca", None), options.pop("from", None))
+    account = ParsedURL(scheme, route, username, password, options.pop("ca", None), options.pop("from", None))
     if options:
         raise InvalidURL("the URL has an option that is unknown here: use ca, from, and tls with relay://")
     return account
