@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -21,7 +21,9 @@ import uvloop
 
 import portmail
 from portmail import Route, Security
+from portmail.blocking import LoopThread, _Job
 from portmail.sandbox import Sandbox
+from portmail.transports.submitting import IN_DOUBT
 from tests.leaks import PASSWORD, USER
 from tests.messages import SENDER, message
 from tests.servers.dialogue import Player, play
@@ -268,6 +270,28 @@ def test_closing_while_another_thread_sends_tells_that_thread_what_became_of_its
         mail.close()
         with pytest.raises(error, match="closed while it was sending"):
             sending.result(10)
+
+
+def test_an_interrupt_that_cannot_wait_never_says_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("portmail.blocking._WIND_UP", 0.05)
+    going, released = threading.Event(), threading.Event()
+
+    async def work() -> None:
+        going.set()
+        released.wait(10)  # it does not hear that it is cancelled
+
+    job = _Job(work, owner=LoopThread())
+    waiting: Future[None] = Future()
+    thread = threading.Thread(target=asyncio.run, args=(job.run(),))
+    thread.start()
+    going.wait(10)
+    stopped = KeyboardInterrupt()
+    job.cancel(waiting, because=stopped)
+    released.set()
+    thread.join()
+    assert stopped.__notes__ == [f"portmail: {IN_DOUBT}"]
 
 
 @pytest.mark.parametrize(

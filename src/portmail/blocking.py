@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
 from portmail.errors import ConfigurationError, DeliveryError, InDoubt, PortmailError, Unreachable
-from portmail.transports.submitting import NOT_SENT
+from portmail.transports.submitting import IN_DOUBT, NOT_SENT
 
 T = TypeVar("T")
 
@@ -80,6 +80,7 @@ class _Job(Generic[T]):
 
     async def run(self) -> T:
         _SERVING.set((*_SERVING.get(), self._owner))  # in this task's own context
+        self._notes = [f"portmail: {IN_DOUBT}"]  # for whoever cannot wait until it has ended
         try:
             result = await self._work()
             self._notes = ["portmail: the message was accepted"]
@@ -92,7 +93,10 @@ class _Job(Generic[T]):
             self.ended.set()
 
     def cancel(self, future: Future[Any], *, because: BaseException) -> None:
-        """Stop the coroutine, wait until it has ended, and tell what became of it."""
+        """Stop the coroutine, wait until it has ended, and tell what became of it.
+
+        One that does not end in time may have handed its message over: then that is what is told.
+        """
         future.cancel()
         self.ended.wait(_WIND_UP)
         for note in self._notes:

@@ -18,7 +18,8 @@ from portmail.transports.session import Session, failure_of
 from portmail.transports.wire import Wire
 
 NOT_SENT = "the message was not sent"
-"""How the note begins on an exception that interrupted a submission before the final dot."""
+IN_DOUBT = "in doubt: the message was handed over and may be accepted"
+"""What the note says on an exception that interrupted a submission before the final dot, or after it."""
 
 
 async def submit(
@@ -74,5 +75,5 @@ async def _refused_early(transaction: Transaction, *, wire: Wire, deadline: Dead
 
 def _certainty(phase: Phase) -> str:
     if phase is Phase.FINAL_DOT:
-        return "in doubt: the message was handed over and may be accepted"
+        return IN_DOUBT
     return "the message was accepted" if phase is Phase.DONE else NOT_SENT
