@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from textwrap import dedent
@@ -239,11 +239,21 @@ HELLO = "S: 220 hi\nC: EHLO *\nS: 250 mail.example.com\n"
 ENVELOPE = f"{HELLO}C: MAIL *\nS: 250 ok\nC: RCPT *\nS: 250 ok\nC: DATA\nS: 354 go on\n"
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python hears SIGINT also where whoever started us had it ignored, as for a job in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_before_the_final_dot_wins_and_says_that_nothing_was_sent() -> None:
     stopped = interrupted(f"{HELLO}C: MAIL *\nSILENCE", when="C: MAIL")
     assert "the message was not sent" in "".join(stopped.__notes__)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_after_the_final_dot_wins_and_says_that_it_is_in_doubt() -> None:
     stopped = interrupted(f'{ENVELOPE}BODY\nRAW "2?"\nSILENCE', when="S: 2?")
     assert "in doubt" in "".join(stopped.__notes__)
