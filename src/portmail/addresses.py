@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from email.errors import InvalidHeaderDefect, NonPrintableDefect
 from email.headerregistry import Address, AddressHeader, Group, HeaderRegistry
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from portmail.envelope import mailbox
 from portmail.errors import AddressError, HeaderError
 
-Headers: TypeAlias = Sequence[tuple[str, Any]]
-"""Names and values as they are kept: structured headers, or text as it was parsed or written."""
+Headers: TypeAlias = Mapping[str, Sequence[tuple[str, Any]]]
+"""The fields of each name, found by the name in lower case: the name and value as they are kept.
+
+A value is a structured header, or text as it was parsed or written.
+"""
 
 _REGISTRY = HeaderRegistry()
 _DOUBTFUL = (InvalidHeaderDefect, NonPrintableDefect)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
+_USUAL_LENGTH = 512
+
+
+def by_name(fields: Iterable[tuple[str, Any]]) -> Headers:
+    """Names and values, for looking up."""
+    found: dict[str, list[tuple[str, Any]]] = {}
+    for field in fields:
+        found.setdefault(field[0].lower(), []).append(field)
+    return found
 
 
 def sender_in(headers: Headers) -> str:
     """The address of Sender, else the first of From (of the Resent- fields, if any); "" if none."""
-    prefix = _prefix(headers)
-    return next(_addresses(headers, names=(f"{prefix}sender", f"{prefix}from")), "")
+    return next(_addresses(headers, names=("sender", "from")), "")
 
 
 def recipients_in(headers: Headers) -> tuple[str, ...]:
@@ -31,22 +43,17 @@ def recipients_in(headers: Headers) -> tuple[str, ...]:
     Raises:
         AddressError: a header that does not read as addresses beyond doubt.
     """
-    prefix = _prefix(headers)
-    return tuple(_addresses(headers, names=(f"{prefix}to", f"{prefix}cc", f"{prefix}bcc")))
-
-
-def _prefix(headers: Headers) -> str:
-    blocks = sum(name.lower() == "resent-date" for name, _ in headers)
-    if blocks > 1:
-        raise HeaderError("the message was resent more than once: give sender= and recipients=")
-    return "resent-" if blocks else ""
+    return tuple(_addresses(headers, names=("to", "cc", "bcc")))
 
 
 def _addresses(headers: Headers, *, names: Iterable[str]) -> Iterator[str]:
+    blocks = len(headers.get("resent-date", ()))
+    if blocks > 1:
+        raise HeaderError("the message was resent more than once: give sender= and recipients=")
     for wanted in names:
-        for name, value in headers:
-            if name.lower() == wanted:
-                yield from (address.addr_spec for address in _structured(name, value=value).addresses)
+        for name, value in headers.get(f"resent-{wanted}" if blocks else wanted, ()):
+            for address in _structured(name, value=value).addresses:
+                yield address.addr_spec
 
 
 def read_addresses(name: str, *, text: str) -> Any:
@@ -55,6 +62,12 @@ def read_addresses(name: str, *, text: str) -> Any:
     Raises:
         AddressError: it does not read as addresses beyond doubt.
     """
+    # A text of usual length may come again, as From does; parsing it takes longer than all else.
+    return (_read if len(text) <= _USUAL_LENGTH else _read.__wrapped__)(name, text)
+
+
+@lru_cache(maxsize=256)  # a cache, of values that nobody changes
+def _read(name: str, text: str) -> Any:
     try:
         # Octets above 127 that a parser kept as they were are UTF-8 (RFC 6532).
         text = _FOLD.sub("", text).strip(" \t").encode("utf-8", "surrogateescape").decode("utf-8")
@@ -86,11 +99,14 @@ def _structured(name: str, *, value: Any) -> Any:
 
 
 def _beyond_doubt(name: str, *, header: Any, text: str) -> Any:
-    doubt = next((str(defect) for defect in header.defects if isinstance(defect, _DOUBTFUL)), "")
+    defects = header.defects
+    doubt = next((str(defect) for defect in defects if isinstance(defect, _DOUBTFUL)), "") if defects else ""
     # The parser also decodes encoded words, where RFC 2047 section 5 allows none, and skips
     # comments: an address that is not in the text as it is was not meant.
-    odd = (address.addr_spec for address in header.addresses if not _stands_in(text, address))
-    doubt = doubt or next((f"what is {spec}?" for spec in odd), "")
+    for address in header.addresses:
+        spec = address.addr_spec
+        if spec not in text and f'"{address.username}"@{address.domain}' not in text:
+            doubt = doubt or f"what is {spec}?"
     if doubt:
         raise AddressError(
             f"{name.title()}: {text!r} does not read as addresses beyond doubt ({doubt}): "
@@ -99,20 +115,24 @@ def _beyond_doubt(name: str, *, header: Any, text: str) -> Any:
     return header
 
 
-def _stands_in(text: str, address: Address) -> bool:
-    return address.addr_spec in text or f'"{address.username}"@{address.domain}' in text
-
-
 def in_ascii(name: str, *, value: Any) -> Any:
     """An address header with A-labels for internationalized domains (RFC 5890); None if nothing changes.
 
     Raises:
         AddressError: it does not read as addresses beyond doubt.
     """
-    if str(value).isascii() or not isinstance(_REGISTRY(name, ""), AddressHeader):
+    if str(value).isascii() or not holds_addresses(name):
         return None
     header = _structured(name, value=value)
+    if header is value and all(address.domain.isascii() for address in header.addresses):
+        return None
     return _REGISTRY(name, [_group_in_ascii(group) for group in header.groups])
+
+
+@lru_cache(maxsize=256)  # a cache: few names make most headers
+def holds_addresses(name: str) -> bool:
+    """Whether a header of this name is made of addresses (RFC 5322 section 3.6)."""
+    return isinstance(_REGISTRY(name, ""), AddressHeader)
 
 
 def _group_in_ascii(group: Group) -> Group:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from portmail.addresses import read_addresses
+from portmail.attachment import FilePart
 from portmail.errors import AddressError, ContentError
 from portmail.header import check_header
 
@@ -34,12 +35,13 @@ def compose(
 ) -> EmailMessage:
     """Make a message of text, or HTML with text beside it, and files.
 
-    `sender` is the From header. Date and Message-ID are added when it is sent.
+    `sender` is the From header. Date and Message-ID are added when it is sent. The files are read
+    when it is sent, block by block: until then they must stay where they are.
 
     Raises:
         HeaderError: a header holds a line break.
         AddressError: a header cannot be read as addresses.
-        ContentError: an attachment cannot be read.
+        ContentError: an attachment is no regular file, or it cannot be read.
     """
     _check_text(subject=subject, text=text, html=html or "")
     message = EmailMessage()
@@ -82,8 +84,7 @@ def _attach(message: EmailMessage, *, path: Path) -> None:
     maintype, _, subtype = (kind if kind and not encoding else "application/octet-stream").partition("/")
     check_header("filename", value=path.name)
     _check_text(filename=path.name)
-    try:
-        data = path.read_bytes()
-    except OSError as exc:
-        raise ContentError(f"the attachment {path} cannot be read: {exc.strerror}") from None
-    message.add_attachment(data, maintype=maintype, subtype=subtype, filename=path.name)
+    part = FilePart.of(path, maintype=maintype, subtype=subtype)
+    if message.get_content_type() != "multipart/mixed":
+        message.make_mixed()
+    message.attach(part)

@@ -2,242 +2,177 @@
 
 from __future__ import annotations
 
-import copy
-import io
+import os
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
-from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
-from email.generator import BytesGenerator
 from email.message import EmailMessage, Message
-from email.policy import SMTP, SMTPUTF8, Compat32, EmailPolicy
 from email.utils import formatdate, make_msgid
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import TypeAlias
 
-from portmail.addresses import Headers, in_ascii, read_addresses
-from portmail.errors import ContentError, HeaderError
-from portmail.header import MAX_LINE, Field, check_header, check_same_names, split_header
+from portmail.addresses import Headers, by_name, in_ascii, read_addresses
+from portmail.canonical import (
+    BLOCK,
+    Piece,
+    blocks_of,
+    canonical,
+    is_eight_bit,
+    octets_of,
+    size_of,
+    stuffed_blocks_of,
+    whole_lines,
+)
+from portmail.errors import HeaderError
+from portmail.flattening import HIDDEN, Flat, written
+from portmail.folding import address_field
+from portmail.generating import generated
+from portmail.header import split_header
 
-AnyMessage: TypeAlias = EmailMessage | Message | bytes
-"""What can be sent: an `EmailMessage`, an old `Message`, or the octets of a whole message."""
+AnyMessage: TypeAlias = EmailMessage | Message | bytes | os.PathLike[str]
+"""What can be sent: an `EmailMessage`, an old `Message`, a whole message in octets, or its file's path."""
 
-BLOCK = 64 * 1024
-"""Octets written at a time."""
-
-_LOST_FIELDS = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
-_HIDDEN = ("bcc", "resent-bcc")
+_NEEDED = {"date", "from", "message-id"}
 _EMPTY_LINE = re.compile(rb"^\r?\n|(?<=\n)\r?\n")
 _LONE_CR = re.compile(rb"\r(?!\n)")
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The header section and body, as they travel: CRLF line ends, no Bcc, no line over 998 octets."""
+    """The header section and body, as they travel: CRLF line ends, no Bcc, no line over 998 octets.
 
-    data: bytes
+    A small content is one `bytes`. In a big one, texts and files are encoded while it is read.
+    """
+
+    pieces: Sequence[Piece]
+    size: int
+    """Octets, without dot-stuffing and the final dot (RFC 1870 section 3)."""
     message_id: str
     needs_smtputf8: bool
     """Octets above 127 in the header section (RFC 6531 section 3.1)."""
+    needs_8bitmime: bool
+    """Octets above 127 anywhere (RFC 6152)."""
 
     @property
-    def size(self) -> int:
-        """Octets, without dot-stuffing and the final dot (RFC 1870 section 3)."""
-        return len(self.data)
-
-    @property
-    def needs_8bitmime(self) -> bool:
-        """Octets above 127 anywhere (RFC 6152)."""
-        return not self.data.isascii()
+    def data(self) -> bytes:
+        """All octets."""
+        return b"".join(self.blocks())
 
     def blocks(self) -> Iterator[bytes]:
-        """The octets after DATA, dot-stuffed (RFC 5321 section 4.5.2), without the final dot."""
-        start = 0
-        while start < len(self.data):
-            # Cut behind a line end, so that every block begins a line; no line is longer than a block.
-            end = self.data.rfind(b"\r\n", start, start + BLOCK) + 2
-            block = self.data[start:end].replace(b"\r\n.", b"\r\n..")
-            yield b"." + block if block.startswith(b".") else block
-            start = end
+        """The octets in blocks of whole lines, about 64 KiB at most; every call begins at the start.
+
+        Raises:
+            ContentError: the file of an attachment was changed, or cannot be read any more.
+        """
+        return blocks_of(self.pieces)
+
+    def stuffed_blocks(self) -> Iterator[bytes]:
+        """The octets after DATA, dot-stuffed (RFC 5321 section 4.5.2), without the final dot.
+
+        Raises:
+            ContentError: as `blocks`.
+        """
+        return stuffed_blocks_of(self.pieces)
 
 
-def content_of(message: Message, *, sender: str) -> Content:
-    """The content of a message object; the object stays as it is.
+def content_of(message: Message | bytes | Flat, *, sender: str) -> Content:
+    """The content of a message object, which stays as it is, or of octets.
 
-    Date, Message-ID and From (`sender`) are added where they are missing.
+    Date, Message-ID and From (`sender`) are added where they are missing, and Bcc is taken out.
 
     Raises:
         HeaderError: a header that would not arrive as the one header that it is.
         ContentError: a body that no server could take, or one that cannot be serialized.
     """
-    for part in message.walk():
-        for name, value in part.items():
-            check_header(name, value=_unfolded(str(value), part=part))
-    if any(isinstance(defect, _LOST_FIELDS) for defect in message.defects):
-        raise HeaderError("the message was parsed from octets whose header is broken: fields were lost")
-    visible = _copied(message)
-    fields, body = split_header(_canonical(_flattened(visible)))
-    check_same_names(fields, intended=visible.keys())
-    return _finished(fields, body, sender=sender)
+    if isinstance(message, Flat):
+        return _finished(message, sender=sender)
+    flat = opened(message) if isinstance(message, bytes) else written(message) or generated(message)
+    return _finished(flat, sender=sender)
 
 
-def content_of_octets(data: bytes, *, sender: str) -> Content:
-    """The content of a message that is octets already.
-
-    Beyond line ends, Bcc and what is missing, nothing changes.
+def opened(data: bytes) -> Flat:
+    """A message that is octets already, with all its fields.
 
     Raises:
         HeaderError, ContentError: as `content_of`.
     """
-    if _LONE_CR.search(_head(data)):
+    empty_line = _EMPTY_LINE.search(data)
+    end, start = empty_line.span() if empty_line else (len(data), len(data))
+    head = data[:end]
+    if _LONE_CR.search(head):
         raise HeaderError("a header holds a carriage return without line feed: take it out")
-    fields, body = split_header(_canonical(data))
-    visible = [field for field in fields if field.name not in _HIDDEN]
-    return _finished(visible, body, sender=sender)
+    head = canonical(head) if head else b""
+    fields, _ = split_header(head)
+    rest = _body(data, start=start, before=head.count(b"\n") + 1)
+    return Flat([(field.name, field.octets.decode("ascii", "surrogateescape")) for field in fields], rest)
 
 
-def headers_of(message: AnyMessage) -> Headers:
-    """The header as names and values, to read addresses from.
-
-    Raises:
-        HeaderError: octets whose header section cannot travel.
-    """
-    if not isinstance(message, bytes):
-        return list(message.raw_items())
-    fields, _ = split_header(_canonical(_head(message)))
-    return [(field.name, field.octets.partition(b":")[2].decode("utf-8").rstrip("\r\n")) for field in fields]
+def _body(data: bytes, *, start: int, before: int) -> Sequence[Piece]:
+    """The empty line, and what follows it from `start`."""
+    lines = whole_lines(data, start=start) if len(data) - start > BLOCK else None
+    if lines is None:
+        body = data[start:]
+        return (b"\r\n" + canonical(body, before=before) if body else b"\r\n",)
+    tail = data[lines.end :]
+    return (b"\r\n", lines, tail + b"\r\n") if tail else (b"\r\n", lines)
 
 
-def _head(data: bytes) -> bytes:
-    """What stands before the first empty line."""
-    end = _EMPTY_LINE.search(data)
-    return data[: end.start()] + b"\r\n" if end else data
-
-
-def _unfolded(value: str, *, part: Message) -> str:
-    # The old policy keeps the folding of what it parsed, which is harmless.
-    return re.sub(r"\r?\n(?=[ \t])", "", value) if _is_old(part) else value
-
-
-def _flattened(message: Message) -> bytes:
-    """Serialize; `message` is a copy of ours, whose headers may be rewritten."""
-    policy: Any = message.policy
-    changes: dict[str, Any] = {"linesep": "\r\n"}
-    utf8_locals = any(not local.isascii() for local in _local_parts(message))
-    if _is_old(message) or not utf8_locals:
-        _write_a_labels(message)
-    if isinstance(policy, EmailPolicy):
-        # Raw UTF-8 in headers only where an address cannot be written without it, or it was there.
-        parsed = [value for _, value in message.raw_items() if not hasattr(value, "fold")]
-        changes["utf8"] = utf8_locals or not all(map(str.isascii, parsed))
-    target = io.BytesIO()
-    try:
-        BytesGenerator(target, mangle_from_=False, policy=policy.clone(**changes)).flatten(message)
-    except Exception as exc:
-        raise ContentError(f"the message cannot be serialized: {type(exc).__name__}: {exc}") from exc
-    return target.getvalue()
-
-
-def _local_parts(message: Message) -> Iterator[str]:
-    for value in message.values():
-        for address in getattr(value, "addresses", ()):
-            yield address.username
-
-
-def _write_a_labels(message: Message) -> None:
-    """Write internationalized domains in address headers in ASCII (RFC 5890)."""
-    fields = list(message.raw_items())
-    for name, _ in fields:  # a name may occur more than once, and the order is kept
-        del message[name]
-    for name, value in fields:
-        header = in_ascii(name, value=value)
-        if header is not None:
-            value = _as_octets(name, header) if _is_old(message) else header  # noqa: PLW2901
-        message.set_raw(name, value)
-
-
-def _as_octets(name: str, header: Any) -> str:
-    """An address header's octets, for the old policy, which would encode the addresses with the names."""
-    octets = _folded(name, header).partition(":")[2].replace("\r\n", "").strip().encode("utf-8")
-    return octets.decode("ascii", "surrogateescape")
-
-
-def _folded(name: str, header: Any) -> str:
-    ascii_only = all(address.username.isascii() for address in header.addresses)
-    field: str = (SMTP if ascii_only else SMTPUTF8).fold(name, header)
-    return field
-
-
-def _is_old(message: Message) -> bool:
-    return isinstance(message.policy, Compat32)
-
-
-def _canonical(data: bytes) -> bytes:
-    """CRLF line ends only (RFC 5321 section 2.3.8), at the end as well.
+def headers_of(message: Message | bytes | Flat) -> Headers:
+    """The header, to read addresses from.
 
     Raises:
-        ContentError: NUL octets, or a line of more than 998 octets.
+        HeaderError, ContentError: octets that cannot travel.
     """
-    data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
-    if not data.endswith(b"\r\n"):
-        data += b"\r\n"
-    if b"\0" in data:
-        raise ContentError("the message holds NUL octets: encode that part as base64")
-    long_line = _long_line(data)
-    if long_line is not None:
-        number = data.count(b"\n", 0, long_line) + 1
-        raise ContentError(
-            f"line {number} of the message has more than {MAX_LINE} octets (RFC 5321 section 4.5.3.1.6): "
-            "encode that part as quoted-printable or base64, or fold the header"
-        )
-    return data
+    if isinstance(message, Message):
+        return by_name(message.raw_items())
+    fields = (opened(message) if isinstance(message, bytes) else message).fields
+    values = [(name, octets_of(text.partition(":")[2]).decode("utf-8")) for name, text in fields]
+    return by_name((name, value.rstrip("\r\n")) for name, value in values)
 
 
-def _long_line(data: bytes) -> int | None:
-    """Where a line of more than 998 octets begins, None if there is none."""
-    start = 0
-    while start < len(data):
-        # The last line end within reach: as many short lines as fit are passed in one step.
-        end = data.rfind(b"\r\n", start, start + MAX_LINE + 2)
-        if end < 0:
-            return start
-        start = end + 2
-    return None
+def _finished(flat: Flat, *, sender: str) -> Content:
+    fields = [text for name, text in flat.fields if name not in HIDDEN]
+    texts = dict(flat.fields[::-1])  # where a name is repeated, the first counts
+    if not texts.keys() >= _NEEDED:
+        made = _missing(texts, sender=sender)
+        fields += made.values()
+        texts.update(made)
+    head = octets_of("".join(fields))
+    first, *others = flat.rest
+    pieces: Sequence[Piece] = (head, *flat.rest)
+    if isinstance(first, bytes) and len(first) <= BLOCK:  # a small content is one piece
+        pieces = (head + first, *others)
+    return Content(
+        pieces,
+        sum(map(size_of, pieces)),
+        octets_of(texts["message-id"].partition(":")[2]).decode("utf-8", "replace").strip(),
+        not head.isascii(),
+        any(map(is_eight_bit, pieces)),
+    )
 
 
-def _copied(message: Message) -> Message:
-    """A copy of headers and structure, without what is hidden; contents are shared.
-
-    Serializing gives boundaries to multiparts, which is not to be seen in the caller's message.
-    """
-    made = copy.copy(message)
-    for name in _HIDDEN:  # deleting also gives the copy a list of headers of its own
-        del made[name]
-    parts: Any = message.get_payload()
-    if isinstance(parts, list):
-        made.set_payload([_copied(part) for part in parts])
-    return made
+def _missing(present: Container[str], *, sender: str) -> dict[str, str]:
+    """The fields that every message must have, and has not."""
+    field, domain = _author(sender)
+    made = {"date": _date(int(time.time())), "from": field}
+    if "message-id" not in present:
+        made["message-id"] = f"Message-ID: {make_msgid(domain=domain)}\r\n"
+    return {name: text for name, text in made.items() if text and name not in present}
 
 
-def _finished(fields: Sequence[Field], body: bytes, *, sender: str) -> Content:
-    names = {field.name for field in fields}
-    author = _author(sender) if sender else None
-    domain = author.addresses[0].domain.strip("[]") if author else ""
-    domain = domain if domain and domain.isascii() else "localhost"
-    made = {
-        "date": f"Date: {formatdate(localtime=True)}\r\n",
-        "from": _folded("From", author) if author else "",
-        "message-id": f"Message-ID: {make_msgid(domain=domain)}\r\n",
-    }
-    added = [Field(name, text.encode("utf-8")) for name, text in made.items() if text and name not in names]
-    head = b"".join(field.octets for field in (*fields, *added))
-    return Content(head + body, _message_id((*fields, *added)), not head.isascii())
+@lru_cache(maxsize=1)  # a cache: many messages are sent within a second
+def _date(seconds: int) -> str:
+    return f"Date: {formatdate(seconds, localtime=True)}\r\n"
 
 
-def _author(sender: str) -> Any:
+@lru_cache(maxsize=64)  # a cache: few senders send most messages
+def _author(sender: str) -> tuple[str, str]:
+    """The From field of a message without one, and the domain of its Message-ID."""
+    if not sender:
+        return "", "localhost"
     header = read_addresses("From", text=sender)
-    return in_ascii("From", value=header) or header
-
-
-def _message_id(fields: Sequence[Field]) -> str:
-    octets = next(field.octets for field in fields if field.name == "message-id")
-    return octets.partition(b":")[2].decode("utf-8", "replace").strip()
+    header = in_ascii("From", value=header) or header
+    domain = header.addresses[0].domain.strip("[]")
+    field = address_field("From", header=header).encode("utf-8").decode("ascii", "surrogateescape")
+    return field, domain if domain and domain.isascii() else "localhost"

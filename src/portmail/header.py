@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from portmail.errors import HeaderError
 
@@ -15,8 +16,7 @@ _FIELD = re.compile(rb"([!-9;-~]+):")
 _NAME = re.compile(r"[!-9;-~]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One header field: its name in lower case, and its octets with folding and the last CRLF."""
 
     name: str
@@ -84,11 +84,17 @@ def check_header(name: str, *, value: str) -> None:
     Raises:
         HeaderError: naming the header.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise HeaderError(f"{name!r} is no header name: use letters, digits and hyphens")
     # All that Python takes for a line end: some patch levels write it out as one.
     if "\0" in value or len(value.splitlines()) > 1 or value.endswith(("\r", "\n")):
         raise HeaderError(f"the {name} header holds a line break or NUL: take it out of {value[:60]!r}")
+
+
+@lru_cache(maxsize=256)  # a cache: few names make most headers
+def is_name(name: str) -> bool:
+    """Whether it is a field name (RFC 5322 section 3.6.8)."""
+    return _NAME.fullmatch(name) is not None
 
 
 def _shown(octets: bytes) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from email.message import Message
+from typing import TYPE_CHECKING, NamedTuple
 
 from portmail.addresses import one_address, recipients_in, sender_in
-from portmail.content import AnyMessage, Content, content_of, content_of_octets, headers_of
+from portmail.content import AnyMessage, Content, content_of, headers_of, opened
 from portmail.envelope import Envelope
 from portmail.errors import AddressError, ContentError, PortmailError
 
+if TYPE_CHECKING:
+    from portmail.flattening import Flat
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+
+class Submission(NamedTuple):
     """One message on its way: what is decided here is what is sent."""
 
     envelope: Envelope
@@ -39,9 +42,12 @@ class Submission:
 
         Raises:
             AddressError: an address or header that cannot travel, or no sender or recipient at all.
+            ContentError: it is no message, its file cannot be read, or no server could take it.
         """
         try:
-            return cls._checked(message, sender=sender, recipients=recipients, default_sender=default_sender)
+            return cls._checked(
+                _loaded(message), sender=sender, recipients=recipients, default_sender=default_sender
+            )
         except PortmailError:
             raise
         except Exception as exc:  # the standard library's header parser fails in many ways
@@ -50,17 +56,14 @@ class Submission:
     @classmethod
     def _checked(
         cls,
-        message: AnyMessage,
+        message: Message | bytes,
         *,
         sender: str | None,
         recipients: Iterable[str] | None,
         default_sender: str | None,
     ) -> Submission:
-        if not isinstance(message, Message | bytes):
-            raise ContentError(
-                f"{type(message).__name__} is no message: give an email.message.EmailMessage, or bytes"
-            )
-        headers = headers_of(message)
+        draft: Message | Flat = opened(message) if isinstance(message, bytes) else message
+        headers = headers_of(draft)
         # What From says where it is missing; it may have a display name.
         written = default_sender or sender or ""
         author = sender_in(headers) if sender is None else sender
@@ -72,6 +75,19 @@ class Submission:
             sender=author,
             recipients=recipients_in(headers) if recipients is None else recipients,
         )
-        if isinstance(message, bytes):
-            return cls(envelope, content_of_octets(message, sender=written))
-        return cls(envelope, content_of(message, sender=written))
+        return cls(envelope, content_of(draft, sender=written))
+
+
+def _loaded(message: AnyMessage) -> Message | bytes:
+    if isinstance(message, (Message, bytes)):
+        return message
+    if isinstance(message, os.PathLike):
+        from pathlib import Path  # most messages are no files
+
+        from portmail.attachment import read_file
+
+        return read_file(Path(message))
+    raise ContentError(
+        f"{type(message).__name__} is no message: give an email.message.EmailMessage, or bytes; "
+        "for a file give a pathlib.Path"
+    )
