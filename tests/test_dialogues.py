@@ -118,7 +118,7 @@ def test_an_answer_counts_whatever_comes_behind_it() -> None:
 
 
 class NoTimeLeft(Deadline):
-    """The content takes all the time that there was for the submission."""
+    """The time for the submission is over when DATA is answered."""
 
     over = False
 
@@ -127,7 +127,7 @@ class NoTimeLeft(Deadline):
         return 0.0 if self.over else 5.0
 
     def seconds(self, phase: Phase) -> float:
-        self.over = phase is Phase.CONTENT
+        self.over = phase is Phase.DATA
         return 5.0
 
 

@@ -11,7 +11,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -21,9 +22,9 @@ import uvloop
 
 import portmail
 from portmail import Route, Security
-from portmail.blocking import LoopThread, _Job
+from portmail.blocking import LoopThread, _Job, as_task
+from portmail.delivery import IN_DOUBT
 from portmail.sandbox import Sandbox
-from portmail.transports.submitting import IN_DOUBT
 from tests.leaks import PASSWORD, USER
 from tests.messages import SENDER, message
 from tests.servers.dialogue import Player, play
@@ -292,15 +293,18 @@ def test_an_interrupt_that_cannot_wait_never_says_not_sent(
         going.set()
         released.wait(10)  # it does not hear that it is cancelled
 
-    job = _Job(work, owner=LoopThread())
-    waiting: Future[None] = Future()
-    thread = threading.Thread(target=asyncio.run, args=(job.run(),))
+    loop = asyncio.new_event_loop()
+    job = _Job(partial(as_task, work), owner=LoopThread())
+    loop.call_soon(job.start)
+    thread = threading.Thread(target=loop.run_forever)
     thread.start()
     going.wait(10)
     stopped = KeyboardInterrupt()
-    job.cancel(waiting, because=stopped)
+    job.cancel(loop, because=stopped)
     released.set()
+    loop.call_soon_threadsafe(loop.stop)
     thread.join()
+    loop.close()
     assert stopped.__notes__ == [f"portmail: {IN_DOUBT}"]
 
 

@@ -15,7 +15,13 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 def run(name: str, *arguments: str, sandbox: Sandbox) -> Sequence[str]:
     """Run an example as a person would; return the lines that it prints."""
-    done = subprocess.run(
+    done = ended(name, *arguments, sandbox=sandbox)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def ended(name: str, *arguments: str, sandbox: Sandbox) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments],
         env={"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), "PATH": os.environ["PATH"]},
         capture_output=True,
@@ -23,8 +29,6 @@ def run(name: str, *arguments: str, sandbox: Sandbox) -> Sequence[str]:
         timeout=30,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.splitlines()
 
 
 def test_a_script_notifies(sandbox: Sandbox) -> None:
@@ -66,6 +70,28 @@ def test_an_explicit_envelope_is_used(sandbox: Sandbox) -> None:
         ("bob@example.org",),
     ]
     assert sandbox.messages[0].message["To"] == "Readers <list@example.com>"
+
+
+def test_a_newsletter_goes_to_every_reader_in_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    readers, letter = tmp_path / "readers.csv", tmp_path / "letter.txt"
+    letter.write_text("Dear {name},\nthere is news.\n", "utf-8")
+    lines = [f"reader{number}@example.org,Reader {number}\n" for number in range(30)]
+    readers.write_text("address,name\n" + "".join(lines), "utf-8")
+    assert run("newsletter.py", str(readers), str(letter), sandbox=sandbox) == ["30 accepted"]
+    bodies = {received.message.get_content() for received in sandbox.messages}
+    assert bodies == {f"Dear Reader {number},\r\nthere is news.\r\n" for number in range(30)}
+
+
+def test_a_newsletter_tells_of_readers_whom_it_did_not_reach(sandbox: Sandbox, tmp_path: Path) -> None:
+    readers, letter = tmp_path / "readers.csv", tmp_path / "letter.txt"
+    letter.write_text("Dear {name}\n", "utf-8")
+    readers.write_text("address,name\nann@example.org,Ann\ngone@example.org,Bob\neve,Eve\n", "utf-8")
+    sandbox.reject("gone@example.org")
+    done = ended("newsletter.py", str(readers), str(letter), sandbox=sandbox)
+    assert done.returncode == 1
+    assert sorted(done.stdout.strip().split(", ")) == ["1 accepted", "2 refused"]
+    assert "gone@example.org: Not sent: the server refused the message." in done.stderr
+    assert "eve: " in done.stderr
 
 
 def test_every_example_is_run_here() -> None:

@@ -19,26 +19,27 @@ SOURCE = Path(portmail.__file__).parent
 FLOORS = {
     6: "doors for people: the command line, the sandbox, and the package itself",
     5: "doors for code",
-    4: "the walk over routes",
-    3: "a route on its way to being ready",
+    4: "a message's way, and many at a time",
+    3: "sessions: how they are opened, and who takes what waits",
     2: "the outside world",
     1: "decisions, and words that hold one",
     0: "words: frozen values, no I/O",
 }
 HOMES = {
     6: "__main__ cli cli.* sandbox sandbox.* portmail",
-    5: "blocking submitter scripting",
-    4: "delivery",
-    3: "opening",
+    5: "blocking batches submitter scripting",
+    4: "delivery bulk",
+    3: "opening reaching opener job waiting crew pool pools",
     2: "dialing racing transports transports.*",
-    1: "verdict conclusion sasl transaction retry receipt settings",
+    1: "verdict conclusion sasl transaction course hearing exchange pace retry repeating receipt settings",
     0: "reply extensions cause failure errors security route timeouts header envelope addresses content "
-    "submission url composing offloading",
+    "submission url composing offloading canonical attachment folding flattening generating",
 }
 DOORS = {
     "aiosmtplib": {"transports.smtp"},
     "email_validator": {"envelope"},
-    "tenacity": {"retry"},
+    "rich": {"cli.bar"},
+    "tenacity": {"repeating"},
     "trustme": {"sandbox.certificates"},
 }
 

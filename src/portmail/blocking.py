@@ -8,25 +8,39 @@ Ctrl-C, which wins and leaves no message half told.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from contextvars import ContextVar
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
+from portmail.delivery import IN_DOUBT, NOT_SENT
 from portmail.errors import ConfigurationError, DeliveryError, InDoubt, PortmailError, Unreachable
-from portmail.transports.submitting import IN_DOUBT, NOT_SENT
+from portmail.receipt import Receipt
 
 T = TypeVar("T")
+
+Tell: TypeAlias = Callable[[T | None, BaseException | None], None]
+"""To be called once, in the loop, with what came of something: a result or an error."""
+
+GiveUp: TypeAlias = Callable[[], str | None]
+"""Stops it. Returns a note on what became of it, or None where that will be told."""
+
+Begin: TypeAlias = Callable[[Tell[T]], GiveUp]
+"""Begins something in the loop."""
 
 _WIND_UP = 5.0
 """Seconds that a cancelled submission, or the loop at its end, may take to put things in order."""
 
 
-_SERVING: ContextVar[tuple[LoopThread, ...]] = ContextVar("portmail_serving", default=())
-"""Whose work is going on here: one that waited for itself would wait for ever."""
+_SERVING: ContextVar[tuple[weakref.ref[LoopThread], ...]] = ContextVar("portmail_serving", default=())
+"""Whose work is going on here: one that waited for itself would wait for ever.
+
+Connections keep the context in which they were made: it does not keep their owner alive.
+"""
 
 
 class LoopThread:
@@ -38,30 +52,39 @@ class LoopThread:
         self._rooms: dict[int, _Room] = {}
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Run the coroutine in the loop; return or raise what it does.
+        """Run the coroutine in the loop; return or raise what it does. Interrupted as `call` is."""
 
-        An exception in the waiting thread, such as KeyboardInterrupt, cancels the coroutine and is
-        raised when that has ended, with its notes on what became of the message.
+        def begin(tell: Tell[T]) -> GiveUp:
+            return as_task(work, tell)
+
+        return self.call(begin)
+
+    def call(self, begin: Begin[T]) -> T:
+        """Begin something in the loop, and wait until it tells what came of it.
+
+        An exception in the waiting thread, such as KeyboardInterrupt, gives it up, and is raised
+        with a note on what became of the message.
         """
-        if self in _SERVING.get():
+        if any(owner() is self for owner in _SERVING.get()):
             raise ConfigurationError(
                 "a Submitter was called by the callable for its own password or token: use another one there"
             )
         room = self._rooms.get(os.getpid()) or self._rooms.setdefault(os.getpid(), _Room(self))
         loop = room.loop()
         if loop is None:
-            return _run_here(work)
-        job = _Job(work, owner=self)
-        future = asyncio.run_coroutine_threadsafe(job.run(), loop)
+            return _call_here(begin)
+        job = _Job(begin, owner=self)
+        loop.call_soon_threadsafe(job.start)
         try:
-            return future.result()
-        except CancelledError:
-            raise job.closed() from None
+            while not job.ended.wait(_WIND_UP):
+                if loop.is_closed():
+                    raise job.closed()
         except PortmailError:
             raise
         except BaseException as exc:
-            job.cancel(future, because=exc)
+            job.cancel(loop, because=exc)
             raise
+        return job.result()
 
     def close(self) -> None:
         """End this process's thread, if there is one."""
@@ -69,44 +92,96 @@ class LoopThread:
             room.close()
 
 
-class _Job(Generic[T]):
-    """One coroutine on its way, and what it left to tell."""
+def as_task(work: Callable[[], Coroutine[Any, Any, T]], tell: Tell[T]) -> GiveUp:
+    """Begin a coroutine as a task, that tells what it returns or raises."""
 
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]], *, owner: LoopThread) -> None:
-        self.ended = threading.Event()
-        self._work = work
-        self._owner = owner
-        self._notes = [f"portmail: {NOT_SENT}"]
-
-    async def run(self) -> T:
-        _SERVING.set((*_SERVING.get(), self._owner))  # in this task's own context
-        self._notes = [f"portmail: {IN_DOUBT}"]  # for whoever cannot wait until it has ended
+    async def run() -> None:
         try:
-            result = await self._work()
-            self._notes = ["portmail: the message was accepted"]
-            return result
-        except BaseException as exc:
-            told = str(exc).partition("\n")[0] if isinstance(exc, PortmailError) else NOT_SENT
-            self._notes = list(getattr(exc, "__notes__", [f"portmail: {told}"]))
-            raise
-        finally:
-            self.ended.set()
+            result = await work()
+        except BaseException as exc:  # noqa: BLE001  # raised where somebody waits for it
+            tell(None, exc)
+        else:
+            tell(result, None)
 
-    def cancel(self, future: Future[Any], *, because: BaseException) -> None:
-        """Stop the coroutine, wait until it has ended, and tell what became of it.
+    task = asyncio.ensure_future(run())
+
+    def give_up() -> None:
+        task.cancel()
+
+    return give_up
+
+
+class _Job(Generic[T]):
+    """Something that was begun for a thread that waits."""
+
+    def __init__(self, begin: Begin[T], *, owner: LoopThread) -> None:
+        self.ended = threading.Event()
+        self._begin = begin
+        self._owner = owner
+        self._give_up: GiveUp | None = None
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin, in the loop's thread."""
+        _SERVING.set((*_SERVING.get(), weakref.ref(self._owner)))  # in this callback's own context
+        try:
+            self._give_up = self._begin(self._tell)
+        except BaseException as exc:  # noqa: BLE001  # raised where somebody waits for it
+            self._tell(None, exc)
+
+    def _tell(self, result: T | None, error: BaseException | None) -> None:
+        self._result, self._error = result, error
+        self.ended.set()
+
+    def result(self) -> T:
+        """What came of it: returned or raised."""
+        if self._error is None:
+            return cast("T", self._result)
+        if isinstance(self._error, asyncio.CancelledError):
+            raise self.closed() from None
+        error, self._error = self._error, None
+        try:
+            raise error
+        finally:
+            del error  # which holds this frame
+
+    def cancel(self, loop: asyncio.AbstractEventLoop, *, because: BaseException) -> None:
+        """Give it up, wait until that has happened, and tell what became of it.
 
         One that does not end in time may have handed its message over: then that is what is told.
         """
-        future.cancel()
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(self._cancel)
         self.ended.wait(_WIND_UP)
-        for note in self._notes:
+        for note in self._notes():
             because.add_note(note)
+
+    def _cancel(self) -> None:
+        if self._give_up is not None and not self.ended.is_set():
+            note = self._give_up()
+            if note is not None:
+                self._tell(None, _cancelled(note))
+
+    def _notes(self) -> list[str]:
+        if not self.ended.is_set():
+            return [f"portmail: {NOT_SENT if self._give_up is None else IN_DOUBT}"]
+        if self._error is None:
+            return ["portmail: the message was accepted"] if isinstance(self._result, Receipt) else []
+        told = str(self._error).partition("\n")[0] if isinstance(self._error, PortmailError) else NOT_SENT
+        return list(getattr(self._error, "__notes__", [f"portmail: {told}"]))
 
     def closed(self) -> DeliveryError:
         """What to raise when the submitter was closed while the message was on its way."""
-        sent_not = any(NOT_SENT in note for note in self._notes)
-        text = "\n".join(["The submitter was closed while it was sending.", *self._notes])
-        return Unreachable(text, temporary=True) if sent_not else InDoubt(text)
+        notes = self._notes()
+        text = "\n".join(["The submitter was closed while it was sending.", *notes])
+        return Unreachable(text, temporary=True) if any(NOT_SENT in note for note in notes) else InDoubt(text)
+
+
+def _cancelled(note: str) -> asyncio.CancelledError:
+    error = asyncio.CancelledError()
+    error.add_note(note)
+    return error
 
 
 class _Room:
@@ -176,9 +251,20 @@ async def _settled() -> None:
         await asyncio.wait(others, timeout=_WIND_UP)
 
 
-def _run_here(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def _call_here(begin: Begin[T]) -> T:
+    """The same without a thread."""
+
     async def run() -> T:
-        result = await work()
+        over: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def tell(result: T | None, error: BaseException | None) -> None:
+            if error is not None:
+                over.set_exception(error)
+            else:
+                over.set_result(cast("T", result))
+
+        begin(tell)
+        result = await over
         await _settled()
         return result
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+from typing import NamedTuple
 
 
 class Nature(Enum):
@@ -56,11 +56,11 @@ class Cause(Enum):
     REFUSED_PERMANENT = "permanent-reply"
     TOO_LARGE = "too-large"
     EXTENSION_MISSING = "extension-missing"
+    HELD_BACK = "held-back"
     FAULT = "fault"
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """A cause's nature, what happened in words, and what to do about it."""
 
     nature: Nature
@@ -178,6 +178,11 @@ FACTS: Mapping[Cause, Fact] = MappingProxyType(
             Nature.PERMANENT,
             "the message needs an extension that the server does not offer",
             "use ASCII addresses, and quoted-printable or base64 for the content",
+        ),
+        Cause.HELD_BACK: Fact(
+            Nature.PERMANENT,
+            "held back before it was committed",
+            "see what the program, or the attachment, says",
         ),
         Cause.FAULT: Fact(Nature.NO_ANSWER, "portmail itself failed", "please report it with the traceback"),
     }

@@ -22,6 +22,7 @@ _BY_CAUSE: Mapping[Cause, type[errors.DeliveryError]] = {
     Cause.EXTENSION_MISSING: errors.ExtensionMissing,
     Cause.NO_MECHANISM: errors.NoMechanism,
     Cause.NO_SECRET: errors.CredentialsUnavailable,
+    Cause.HELD_BACK: errors.HeldBack,
 }
 
 _SUMMARY: Mapping[type[errors.DeliveryError], str] = {
@@ -33,6 +34,7 @@ _SUMMARY: Mapping[type[errors.DeliveryError], str] = {
     errors.Rejected: "Not sent: the server refused the message.",
     errors.MessageTooLarge: "Not sent: the message is too large for the server.",
     errors.ExtensionMissing: "Not sent: the server cannot carry this message.",
+    errors.HeldBack: "Not sent: the message was held back.",
     errors.InDoubt: "In doubt: the message was handed over, but no answer came. It may have been accepted.",
 }
 
@@ -46,12 +48,16 @@ _WAIT = re.compile(r"\b(\d{1,5}) ?(s|sec|min)(?:ond|ute)?s?\b", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What a submission went through: its attempts, those of earlier tries, the recipients refused last."""
+    """What a submission went through: its attempts, those of earlier tries, the recipients refused last.
+
+    `accepted` are recipients that a transaction before the last one was accepted for.
+    """
 
     message_id: str
     earlier: tuple[Attempt, ...]
     attempts: tuple[Attempt, ...]
     refused: Mapping[str, Reply] = field(default_factory=dict)
+    accepted: tuple[str, ...] = ()
 
 
 def conclude(walk: Walk) -> errors.DeliveryError:
@@ -67,6 +73,8 @@ def conclude(walk: Walk) -> errors.DeliveryError:
     }
     if issubclass(kind, errors.Rejected):
         told |= {"reply": failure.reply, "refused": walk.refused}
+    if kind is errors.InDoubt:
+        told["accepted"] = walk.accepted
     return kind(_text(kind, failure=failure, walk=walk), **told)
 
 
@@ -121,6 +129,7 @@ def _text(kind: type[errors.DeliveryError], *, failure: Failure, walk: Walk) -> 
     lines += ["  and again, a little later:"] if walk.earlier else []
     lines += [f"  {attempt}" for attempt in walk.attempts]
     lines += [f"  {recipient}: {reply}" for recipient, reply in walk.refused.items()]
+    lines += [f"  {recipient}: accepted before" for recipient in walk.accepted]
     if kind in _ADVICE:
         advice = [_ADVICE[kind]]
     elif walk.attempts[-1].verdict is Verdict.NEXT_ROUTE:

@@ -1,166 +1,217 @@
-"""How does a message find its way? The walk: routes raced, the winner used, every attempt kept."""
+"""How does a message find its way? From the submission to a receipt, or to the error that says why not."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, TypeAlias, TypeVar, cast
 
-from portmail.cause import Cause
-from portmail.conclusion import Walk, conclude
-from portmail.failure import Failure, Phase
-from portmail.opening import Opening, Ready, first_ready
+from portmail.envelope import Mailbox
+from portmail.failure import Phase
+from portmail.job import Job
+from portmail.pool import Pool
 from portmail.receipt import Attempt, Receipt
 from portmail.reply import Reply
-from portmail.retry import retrying
-from portmail.route import Route
-from portmail.security import SecretUnavailable, SecureChannel
+from portmail.retry import retrying, worth_retrying
 from portmail.settings import Settings
 from portmail.submission import Submission
 from portmail.timeouts import Deadline
-from portmail.transports.authentication import authenticate
-from portmail.transports.submitting import NOT_SENT, submit
-from portmail.transports.tls import verified_context
 from portmail.verdict import Verdict
 
+NOT_SENT = "the message was not sent"
+IN_DOUBT = "in doubt: the message was handed over and may be accepted"
+"""What the note says on an exception that interrupted a submission before the final dot, or after it."""
 
-class Farewells:
-    """Connections that say goodbye while nobody waits for them."""
+T = TypeVar("T")
 
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def begin(self, farewell: Coroutine[Any, Any, None]) -> None:
-        """Let a connection end by itself."""
-        task = asyncio.ensure_future(farewell)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def finish(self) -> None:
-        """Wait for those of this loop; each has its own deadline."""
-        loop = asyncio.get_running_loop()
-        if ours := [task for task in self._tasks if task.get_loop() is loop]:
-            await asyncio.wait(ours)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of the message on one route."""
-
-    failure: Failure | None
-    accepted: tuple[str, ...] = ()
-    refused: dict[str, Reply] = field(default_factory=dict)
-    reply: Reply | None = None
+Told: TypeAlias = Callable[[Receipt | None, Exception | None], None]
+"""Who is told what became of a message: a receipt, or an error."""
 
 
 class Delivery:
-    """One message's way: a walk over the routes, and more walks where the retry policy allows them."""
+    """One message's way: a job for the pool, and more where some recipients are left or the policy allows."""
 
-    def __init__(self, submission: Submission, *, settings: Settings, farewells: Farewells) -> None:
+    _told: Told
+
+    def __init__(
+        self,
+        submission: Submission,
+        *,
+        settings: Settings,
+        pool: Pool,
+        before_commit: Callable[[], None] | None = None,
+    ) -> None:
         self._submission = submission
         self._settings = settings
-        self._verified = verified_context(tls_ca=settings.tls_ca, client_cert=settings.client_cert)
-        self._farewells = farewells
+        self._pool = pool
+        self._hook = before_commit
         self._deadline = Deadline(settings.timeouts)
         self._started = time.monotonic()
         self._attempts: list[Attempt] = []
-        self._because: BaseException | None = None
+        self._accepted: list[str] = []
+        self._refused: dict[str, Reply] = {}
+        self._job: Job | None = None
+        self._going_on: asyncio.Task[None] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything of it was said to a server."""
+        return self._job is not None and self._job.transaction is not None
+
+    def start(self, told: Told) -> None:
+        """Set the message on its way. `told` is called once, unless it is given up."""
+        self._told = told
+        self._job = self._new_job(self._done)
+        self._pool.submit(self._job)
 
     async def deliver(self) -> Receipt:
-        """Walk until a server has the message, or nothing more may be tried.
+        """Go on until a server has the message, or nothing more may be tried.
 
         Raises:
-            DeliveryError: with every attempt of every walk.
+            DeliveryError: with every attempt.
         """
-        policy, seconds = self._settings.retry, self._deadline.remaining
+        over: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self.start(partial(_settle, over))
         try:
-            return await retrying(self._walk, policy=policy, seconds=seconds, sleep=asyncio.sleep)
+            return await over
         except asyncio.CancelledError as exc:
-            if not getattr(exc, "__notes__", ()):  # it had not come to a transaction yet
-                exc.add_note(f"portmail: {NOT_SENT} ({self._submission.content.message_id})")
+            exc.add_note(self.give_up())
             raise
 
-    async def _walk(self) -> Receipt:
-        earlier, attempts, self._because = tuple(self._attempts), self._attempts, None
-        waiting, danger = list(self._settings.routes), asyncio.Event()
-        refused: dict[str, Reply] = {}
-        while waiting:
-            openings = [self._opening(route, danger=danger) for route in waiting]
-            ready = await first_ready(openings, discard=self._discard)
-            winner = next((opening for opening in openings if opening.ready is ready is not None), None)
-            attempts += [o.attempt() for o in openings if o.started is not None and o is not winner]
-            if ready is None or winner is None:
-                break
-            outcome = await self._use(ready)
-            attempts.append(winner.ended(outcome.failure))
-            if outcome.failure is None:
-                return self._receipt(outcome, ready=ready)
-            refused = outcome.refused
-            if attempts[-1].verdict is not Verdict.NEXT_ROUTE:
-                break
-            waiting = [o.route for o in openings if o.failure is None and o is not winner]
-        walk = Walk(self._submission.content.message_id, earlier, tuple(attempts[len(earlier) :]), refused)
-        raise conclude(walk) from self._because
+    def give_up(self) -> str:
+        """Stop, and say what can be said of the message; nobody is told any more."""
+        note = NOT_SENT
+        if self._job is not None:
+            self._pool.withdraw(self._job)
+            note = _certainty(self._job)
+        if self._going_on is not None:
+            self._going_on.cancel()
+        some = f"accepted for {', '.join(self._accepted)}; for the others " if self._accepted else ""
+        return f"portmail: {some}{note} ({self._submission.content.message_id})"
 
-    def _opening(self, route: Route, *, danger: asyncio.Event) -> Opening:
-        return Opening(
-            route,
-            settings=self._settings,
-            verified=self._verified,
+    def _done(self, job: Job) -> None:
+        try:
+            left = self._take(job)
+        except Exception as exc:  # noqa: BLE001  # told to whoever waits
+            policy = self._settings.retry
+            if policy is None or self._pool.closed or not worth_retrying(exc, policy=policy):
+                self._told(None, exc)
+            else:
+                self._going_on = asyncio.ensure_future(self._go_on(self._again(exc)))
+            return
+        if left:
+            self._going_on = asyncio.ensure_future(self._go_on(self._carry(left, job)))
+        else:
+            self._told(self._receipt(job), None)
+
+    async def _go_on(self, way: Coroutine[Any, Any, Receipt]) -> None:
+        """More than one job is needed."""
+        receipt, error = None, None
+        try:
+            receipt = await way
+        except Exception as exc:  # noqa: BLE001  # told to whoever waits
+            error = exc
+        self._told(receipt, error)
+
+    async def _again(self, error: Exception) -> Receipt:
+        """The policy allows another try."""
+        failed = [error]
+
+        async def walk() -> Receipt:
+            if failed:
+                raise failed.pop()
+            job = await self._ride()
+            return await self._carry(self._take(job), job)
+
+        policy, seconds = self._settings.retry, self._deadline.remaining
+        return await retrying(walk, policy=policy, seconds=seconds, sleep=asyncio.sleep)
+
+    async def _carry(self, left: Sequence[Mailbox], job: Job) -> Receipt:
+        """Send to those who are left as well: the limit is for one transaction (RFC 5321 section 4.5.3.1.10)."""
+        while left:
+            more = await self._ride(recipients=left)
+            if more.verdict not in (Verdict.ACCEPTED, Verdict.IN_DOUBT):
+                break  # they stay refused, by the reply that they had
+            job, left = more, self._take(more)
+        return self._receipt(job)
+
+    async def _ride(self, *, recipients: Sequence[Mailbox] | None = None) -> Job:
+        """Have the pool carry it; afterwards the job says how that went."""
+        over: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self._job = self._new_job(partial(_settle, over), recipients=recipients)
+        self._pool.submit(self._job)
+        return await over
+
+    def _new_job(self, done: Callable[[Job], None], *, recipients: Sequence[Mailbox] | None = None) -> Job:
+        return Job(
+            self._submission,
             deadline=self._deadline,
-            danger=danger,
+            danger=asyncio.Event(),
+            done=done,
+            recipients=recipients,
+            hook=self._hook,
         )
 
-    def _discard(self, late: Ready) -> None:
-        self._farewells.begin(late.session.wire.leave())
+    def _take(self, job: Job) -> list[Mailbox]:
+        """Keep what a job came to; return the recipients that are left for another one.
 
-    async def _use(self, ready: Ready) -> Outcome:
-        """Log in where there are credentials, and carry the transaction out; then the server may go."""
-        session = ready.session
-        try:
-            failure = await self._log_in(ready)
-            if failure is not None:
-                return Outcome(failure)
-            transaction = await submit(
-                self._submission,
-                session=session,
-                anonymous=self._settings.credentials is None,
-                deadline=self._deadline,
-            )
-            return Outcome(
-                transaction.failure, tuple(transaction.accepted), transaction.refused, transaction.reply
-            )
-        except BaseException:
-            session.wire.abort()
-            raise
-        finally:
-            self._farewells.begin(session.wire.leave())
+        Raises:
+            DeliveryError: it was not accepted.
+        """
+        transaction = job.transaction
+        if job.error is not None:
+            raise job.error
+        if transaction is None or job.verdict is not Verdict.ACCEPTED:
+            from portmail.conclusion import Walk, conclude  # what is accepted pays nothing for it
 
-    async def _log_in(self, ready: Ready) -> Failure | None:
-        credentials, channel = self._settings.credentials, ready.session.channel
-        if credentials is None or ready.mechanism is None:
-            return None
-        if not isinstance(channel, SecureChannel):
-            return Failure(Phase.AUTH, Cause.NO_PROOF)
-        seconds = self._deadline.seconds(Phase.AUTH)
-        try:
-            return await authenticate(channel, credentials, mechanism=ready.mechanism, seconds=seconds)
-        except SecretUnavailable as exc:
-            self._because = exc.__cause__
-            return Failure(Phase.AUTH, Cause.NO_SECRET, str(exc))
+            earlier, attempts = tuple(self._attempts), tuple(job.attempts)
+            self._attempts += attempts
+            refused = transaction.refused if transaction else {}
+            message_id = self._submission.content.message_id
+            walk = Walk(message_id, earlier, attempts, refused, tuple(self._accepted))
+            raise conclude(walk) from job.because
+        self._attempts += job.attempts
+        self._accepted += transaction.accepted
+        refused = self._refused | transaction.refused
+        self._refused = {who: reply for who, reply in refused.items() if who not in transaction.accepted}
+        return transaction.left
 
-    def _receipt(self, outcome: Outcome, *, ready: Ready) -> Receipt:
-        envelope, session = self._submission.envelope, ready.session
+    def _receipt(self, job: Job) -> Receipt:
+        """The receipt for what was taken, of which this job was the last."""
+        assert job.carrier is not None
+        assert job.transaction is not None
+        assert job.transaction.reply is not None
+        envelope, session = self._submission.envelope, job.carrier.session
         return Receipt(
             message_id=self._submission.content.message_id,
             sender=envelope.sender.text if envelope.sender else "",
-            accepted=outcome.accepted,
-            refused=outcome.refused,
-            reply=outcome.reply or Reply(250),
+            accepted=tuple(self._accepted),
+            refused=self._refused,
+            reply=job.transaction.reply,
             route=session.route,
             tls=session.evidence,
             attempts=tuple(self._attempts),
             duration=time.monotonic() - self._started,
         )
+
+
+def _settle(over: asyncio.Future[T], result: T | None, error: Exception | None = None) -> None:
+    if over.done():  # whoever waited was cancelled in this very moment
+        return
+    if error is not None:
+        over.set_exception(error)
+    else:
+        over.set_result(cast("T", result))
+
+
+def _certainty(job: Job) -> str:
+    """What can be said of a job that was given up."""
+    transaction = job.transaction
+    if transaction is None:
+        return NOT_SENT
+    if transaction.phase is Phase.DONE:
+        return "the message was accepted"
+    unanswered = transaction.failure is None or transaction.failure.reply is None
+    return IN_DOUBT if transaction.phase is Phase.FINAL_DOT and unanswered else NOT_SENT

@@ -22,6 +22,7 @@ PortmailError
 │   ├── Rejected                      the server said no: .reply, .refused
 │   │   ├── MessageTooLarge           its SIZE limit is smaller; nothing was sent
 │   │   └── ExtensionMissing          it lacks SMTPUTF8 or 8BITMIME; nothing was sent
+│   ├── HeldBack                      its content or the program's own callable said no before the final dot
 │   └── InDoubt                       the final dot was sent and no answer came
 └── DiscoveryError                    no settings found
 
@@ -181,8 +182,34 @@ class ExtensionMissing(Rejected):
     """The message needs SMTPUTF8 or 8BITMIME and the server offers neither way. Nothing was sent."""
 
 
+class HeldBack(DeliveryError):
+    """`before_commit` raised, or the content could not be read; `__cause__` is why. Nothing was sent."""
+
+
 class InDoubt(DeliveryError):
     """The final dot was sent and no answer came: the message may have been accepted.
 
     portmail never retries it: a second submission may be a second message.
+
+    Attributes:
+        accepted: recipients beyond doubt, of an earlier transaction: the server took only so many at a time.
     """
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        accepted: tuple[str, ...] = (),
+        attempts: tuple[Attempt, ...] = (),
+        temporary: bool = False,
+        retry_after: float | None = None,
+        message_id: str = "",
+    ) -> None:
+        super().__init__(
+            text,
+            attempts=attempts,
+            temporary=temporary,
+            retry_after=retry_after,
+            message_id=message_id,
+        )
+        self.accepted = accepted

@@ -12,6 +12,8 @@ from portmail.reply import Reply
 class Phase(Enum):
     """How far an attempt got, in order. The value is the word for a person."""
 
+    WAITING = "waiting"
+    """Nothing has been said of it."""
     CONNECT = "connect"
     GREETING = "greeting"
     EHLO = "EHLO"
@@ -25,6 +27,8 @@ class Phase(Enum):
     FINAL_DOT = "final dot"
     """The final dot was written: it may have been accepted."""
     DONE = "done"
+
+    __hash__ = object.__hash__  # members are equal only to themselves; Enum's own is slow
 
 
 @dataclass(frozen=True, slots=True)

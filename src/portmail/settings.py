@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, cast
 
 from portmail.addresses import one_address
 from portmail.envelope import mailbox
@@ -24,14 +22,22 @@ from portmail.retry import Retry
 from portmail.route import Route, is_name, refuse_weak, routes_to
 from portmail.security import Credentials, SecretSource, Security, credentials
 from portmail.timeouts import Timeouts
-from portmail.url import ParsedURL, parse_url
+
+# What many a program never needs is imported where it is used: it starts the sooner.
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from portmail.url import ParsedURL
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
-_LITERAL = re.compile(r"\[[0-9A-Za-z.:]{3,80}\]")
+_LITERAL = r"\[[0-9A-Za-z.:]{3,80}\]"
 """An address literal, such as `[192.0.2.1]` or `[IPv6:::1]` (RFC 5321 section 4.1.3)."""
 
 DEFAULT_TIMEOUTS, DEFAULT_RETRY = Timeouts(), Retry()
+
+DEFAULT_POOL_SIZE = 5
+"""Connections at a time. Most providers take ten of one account; those that take fewer say so."""
 
 
 class Account(TypedDict, total=False):
@@ -42,7 +48,8 @@ class Account(TypedDict, total=False):
     `token` (a str, or a callable, sync or async, that returns one) are the credentials.
     `tls_ca` is a PEM file added to the system's trust store, `client_cert` a PEM file with
     certificate and key. `local_hostname` is said in EHLO. `timeouts` is seconds for the whole
-    submission, or `Timeouts`; `retry` a `Retry`, or None for none.
+    submission, or `Timeouts`; `retry` a `Retry`, or None for none. `pool_size` is how many connections
+    there may be at a time.
     """
 
     host: str | None
@@ -57,6 +64,7 @@ class Account(TypedDict, total=False):
     local_hostname: str | None
     timeouts: float | Timeouts | None
     retry: Retry | None
+    pool_size: int
 
 
 class Wishes(Account, total=False):
@@ -77,6 +85,7 @@ class Settings:
     local_hostname: str | None = None
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retry: Retry | None = DEFAULT_RETRY
+    pool_size: int = DEFAULT_POOL_SIZE
 
     def __post_init__(self) -> None:
         if not self.routes:
@@ -85,6 +94,8 @@ class Settings:
             raise InvalidRoute("routes holds what is no Route: write Route(host, port, security)")
         if not isinstance(self.retry, Retry | None):
             raise ConfigurationError("retry is a portmail.Retry(...), or None for none")
+        if not isinstance(self.pool_size, int) or isinstance(self.pool_size, bool) or self.pool_size < 1:
+            raise ConfigurationError(f"pool_size={self.pool_size!r} must be a whole number from 1")
         if self.credentials:
             refuse_weak(self.routes)
 
@@ -100,8 +111,7 @@ def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Sett
     """
     for name in wishes:
         if name not in _KNOWN:
-            meant = difflib.get_close_matches(name, _KNOWN, n=1) or [f"one of {', '.join(_KNOWN)}"]
-            raise TypeError(f"there is no argument {name!r}: did you mean {meant[0]}?")
+            raise TypeError(f"there is no argument {name!r}: did you mean {_nearest(name)}?")
     username = wishes.get("username")
     with_secret = bool({"password", "token"} & _given(wishes).keys())
     if address is not None:
@@ -119,10 +129,17 @@ def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Sett
         local_hostname=_checked_local_hostname(wishes.get("local_hostname")),
         timeouts=Timeouts.of(wishes.get("timeouts")),
         retry=wishes.get("retry", DEFAULT_RETRY),
+        pool_size=wishes.get("pool_size", DEFAULT_POOL_SIZE),
     )
 
 
 _KNOWN = tuple(Wishes.__annotations__)
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, _KNOWN, n=1)), f"one of {', '.join(_KNOWN)}")
 
 
 def _routes(address: str | None, *, wishes: Wishes, authenticated: bool) -> tuple[Route, ...]:
@@ -151,12 +168,14 @@ def _path(name: str, *, wish: PathLike | None) -> Path | None:
         return None
     if wish == "" or not isinstance(wish, str | os.PathLike):  # "" would be the current directory
         raise CertificateFileError(f"{name}: {wish!r} is no path of a PEM file")
+    from pathlib import Path
+
     return Path(wish)
 
 
 def _checked_local_hostname(name: str | None) -> str | None:
     # It goes into EHLO: no spaces, no line ends (RFC 5321 section 4.1.1.1).
-    if name is not None and not (isinstance(name, str) and (is_name(name) or _LITERAL.fullmatch(name))):
+    if name is not None and not (isinstance(name, str) and (is_name(name) or re.fullmatch(_LITERAL, name))):
         raise ConfigurationError(f"local_hostname={name!r} is no host name: write it like web1.example.com")
     return name
 
@@ -182,7 +201,7 @@ def from_environment(environ: Mapping[str, str], **wishes: Unpack[Wishes]) -> Se
     url = environ.get("PORTMAIL_URL")
     elsewhere = bool({"host", "routes"} & given.keys())
     if not (url and elsewhere):  # an account is not shown to another host than its own
-        parsed = parse_url(url) if url else None
+        parsed = _parsed(url) if url else None
         account = _given(_of_account(parsed)) if parsed else {}
         said["username"] = environ.get("PORTMAIL_USERNAME")
         if not {"password", "token"} & (account.keys() | given.keys()):
@@ -194,6 +213,12 @@ def from_environment(environ: Mapping[str, str], **wishes: Unpack[Wishes]) -> Se
         said.pop("password", None)
     said = {name: value for name, value in said.items() if value not in (None, "")}
     return from_arguments(**cast("Wishes", said | given))
+
+
+def _parsed(url: str) -> ParsedURL:
+    from portmail.url import parse_url
+
+    return parse_url(url)
 
 
 def _refuse_credentials(wishes: Mapping[str, Any]) -> None:
@@ -228,6 +253,8 @@ def _password(environ: Mapping[str, str]) -> str | None:
         return password
     if not (path := environ.get("PORTMAIL_PASSWORD_FILE")):
         return None
+    from pathlib import Path
+
     try:
         text = Path(path).read_text("utf-8", errors="surrogateescape")
     except (OSError, ValueError) as exc:

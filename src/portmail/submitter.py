@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
+from functools import partial
 from types import TracebackType
-from typing import Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from portmail import settings as given
-from portmail.blocking import LoopThread
-from portmail.content import AnyMessage
-from portmail.delivery import Delivery, Farewells
-from portmail.receipt import Receipt
 from portmail.settings import Settings, Wishes
-from portmail.submission import Submission
-from portmail.transports.tls import verified_context
+from portmail.transports.tls import verified_context, verifying
+
+# What is used below is imported where it is used: a submitter reads the system's trust store while
+# it imports what one message needs, and one message does not need what many need.
+if TYPE_CHECKING:
+    from portmail.blocking import GiveUp, Tell
+    from portmail.bulk import BeforeCommit, Bulk, M, Result
+    from portmail.content import AnyMessage
+    from portmail.receipt import Receipt
+    from portmail.submission import Submission
 
 
 class _Door:
@@ -52,27 +57,38 @@ class _Door:
         return door
 
     def _open(self, settings: Settings) -> None:
-        verified_context(tls_ca=settings.tls_ca, client_cert=settings.client_cert)  # complains now
         self.settings = settings
-        self._farewells = Farewells()
+        with verifying(tls_ca=settings.tls_ca, client_cert=settings.client_cert):
+            self._prepare()
+        verified_context(tls_ca=settings.tls_ca, client_cert=settings.client_cert)  # complains now
+
+    def _prepare(self) -> None:
+        from portmail.delivery import Delivery
+        from portmail.pools import Pools
+        from portmail.submission import Submission
+
+        self._pools = Pools(self.settings)
+        self._delivery = partial(Delivery, settings=self.settings)
+        self._checked = partial(Submission.of, default_sender=self.settings.sender)
 
     def __repr__(self) -> str:
         routes = ", ".join(str(route) for route in self.settings.routes)
         return f"<{type(self).__name__} {routes}>"
 
-    def _submission(
-        self, message: AnyMessage, *, sender: str | None, recipients: Iterable[str] | None
-    ) -> Submission:
-        return Submission.of(
-            message, sender=sender, recipients=recipients, default_sender=self.settings.sender
-        )
+    async def _deliver(self, submission: Submission) -> Receipt:
+        return await self._delivery(submission, pool=await self._pools.here()).deliver()
+
+    async def _bulk(self, before_commit: BeforeCommit[M] | None) -> Bulk[M]:
+        from portmail.bulk import Bulk
+
+        return Bulk(await self._pools.here(), settings=self.settings, before_commit=before_commit)
 
 
 class AsyncSubmitter(_Door):
     """Submits messages from asyncio programs.
 
-    One submitter serves an application for as long as it lives, and any number of tasks. Each
-    message has a connection of its own.
+    One submitter serves an application for as long as it lives, and any number of tasks, which
+    share its connections.
 
     Args:
         address: your address; the user name and default sender where those are not given.
@@ -85,6 +101,7 @@ class AsyncSubmitter(_Door):
         local_hostname: what is said in EHLO.
         timeouts: seconds for the whole submission, or `Timeouts`.
         retry: `Retry`, or None for none.
+        pool_size: how many connections there may be at a time.
 
     Raises:
         ConfigurationError: wishes that cannot be met; found here, before any socket opens.
@@ -108,12 +125,47 @@ class AsyncSubmitter(_Door):
             AddressError: an address or header that cannot travel; nothing was connected.
             DeliveryError: it was not accepted, or nobody knows (`InDoubt`); the subclass says which.
         """
-        submission = self._submission(message, sender=sender, recipients=recipients)
-        return await Delivery(submission, settings=self.settings, farewells=self._farewells).deliver()
+        return await self._deliver(self._checked(message, sender=sender, recipients=recipients))
+
+    async def send_many(
+        self,
+        messages: Iterable[M] | AsyncIterable[M],
+        *,
+        before_commit: BeforeCommit[M] | None = None,
+    ) -> AsyncGenerator[Result[M]]:
+        """Submit many messages; yields a `Result` for every one, in the order in which they finish.
+
+        `messages` is never read far ahead: some tens of messages are under way at a time. A failure of
+        one never fails the others, except that what the server refuses of the account (a wrong
+        password) is not tried for each message again. To stop early and still hear what became of
+        each, end `messages`; leaving the loop sends nothing more, and finishes what was begun.
+
+        `before_commit(message)` is called right before the octets leave after which the message may
+        be accepted; if it raises, the message is not sent.
+
+        Raises:
+            Exception: what `messages` raises, after the results of all that it gave before.
+        """
+        import asyncio
+
+        from portmail.bulk import feed
+
+        bulk = await self._bulk(before_commit)
+        feeding = asyncio.ensure_future(feed(bulk, messages))
+        feeding.add_done_callback(lambda _feeding: bulk.arrived.set())
+        try:
+            while not (feeding.done() and bulk.over):
+                await bulk.arrived.wait()
+                for result in bulk.take():
+                    yield result
+            feeding.result()
+        finally:
+            feeding.cancel()
+            await bulk.close()
 
     async def aclose(self) -> None:
-        """Wait until the connections have said goodbye: a few seconds at most."""
-        await self._farewells.finish()
+        """Let the connections say goodbye, a few seconds at most. It opens again when it is used."""
+        await self._pools.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -133,8 +185,10 @@ class Submitter(_Door):
         ConfigurationError, AddressError, DiscoveryError: as `AsyncSubmitter`.
     """
 
-    def _open(self, settings: Settings) -> None:
-        super()._open(settings)
+    def _prepare(self) -> None:
+        super()._prepare()
+        from portmail.blocking import LoopThread
+
         self._loop = LoopThread()
 
     def send(
@@ -145,10 +199,39 @@ class Submitter(_Door):
         recipients: Iterable[str] | None = None,
     ) -> Receipt:
         """Submit one message. Arguments, result and errors are those of `AsyncSubmitter.send`."""
-        submission = self._submission(message, sender=sender, recipients=recipients)
+        from portmail.blocking import as_task
 
-        delivery = Delivery(submission, settings=self.settings, farewells=self._farewells)
-        return self._loop.run(delivery.deliver)
+        submission = self._checked(message, sender=sender, recipients=recipients)
+
+        def begin(tell: Tell[Receipt]) -> GiveUp:
+            pool = self._pools.now()
+            if pool is None:  # the first message here
+                return as_task(lambda: self._deliver(submission), tell)
+            delivery = self._delivery(submission, pool=pool)
+            delivery.start(tell)
+            return delivery.give_up
+
+        return self._loop.call(begin)
+
+    def send_many(
+        self, messages: Iterable[M], *, before_commit: BeforeCommit[M] | None = None
+    ) -> Generator[Result[M]]:
+        """Submit many messages. Arguments, results and errors are those of `AsyncSubmitter.send_many`.
+
+        `messages` is read in the calling thread, `before_commit` is called in another.
+        """
+        from portmail.batches import Batches, exchange
+
+        bulk = self._loop.run(lambda: self._bulk(before_commit))
+        batches = Batches(messages)
+        try:
+            while not (batches.ended and bulk.over):
+                batch = batches.take(octets_each=bulk.octets_each) if bulk.room.is_set() else []
+                yield from self._loop.run(partial(exchange, bulk, batch, last=batches.ended))
+            if batches.error is not None:
+                raise batches.error
+        finally:
+            self._loop.run(bulk.close)
 
     def close(self) -> None:
         """End the loop's thread; connections say goodbye first. A closed submitter opens again when used."""

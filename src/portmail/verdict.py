@@ -29,7 +29,7 @@ _NEXT, _LATER, _STOP, _DOUBT = (
 )
 
 _OPENING = (Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.TLS)
-_SENDING = (Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT)
+_SENDING = (Phase.WAITING, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT)
 
 _NATURES = (
     Nature.NO_ANSWER,

@@ -89,6 +89,22 @@ trace unix - - n - 0 bounce
 virtual unix - n n - - virtual
 """
 
+LACKING = (
+    "pipelining",
+    "chunking",
+    "pipelining,chunking",
+    "size",
+    "8bitmime,smtputf8",
+    "enhancedstatuscodes,dsn",
+    "size,pipelining,chunking,8bitmime,smtputf8,enhancedstatuscodes,dsn,vrfy,etrn",
+)
+"""Extensions that a service does without, each set on a port of its own; the last is all of them."""
+
+_LACKING_CF = """\
+127.0.0.1:{} inet n - n - - smtpd
+    -o smtpd_discard_ehlo_keywords={}
+"""
+
 # Failed logins slow nothing down: no delay, and no listener for the penalties anvil would give.
 _DOVECOT_CONF = """\
 protocols =
@@ -133,10 +149,14 @@ username_attribute = sub
 
 @dataclass(frozen=True, slots=True)
 class Postfix:
-    """A running server: where it listens, and what it delivered."""
+    """A running server: where it listens, and what it delivered.
+
+    `lacking` are further ports like that of 587, which do not offer these extensions.
+    """
 
     host: str
     ports: Mapping[int, int]
+    lacking: Mapping[str, int]
     ca: Path
     root: Path
 
@@ -189,10 +209,12 @@ def running(root: Path, *, users: Mapping[str, str], settings: Mapping[str, str]
     `settings` are lines of main.cf that replace the ones above.
     """
     with home(root) as path:
-        ports: dict[int, int] = dict(zip((587, 465, 25), free_ports(3), strict=True))
+        free = free_ports(3 + len(LACKING))
+        ports: dict[int, int] = dict(zip((587, 465, 25), free[:3], strict=True))
+        lacking = dict(zip(LACKING, free[3:], strict=True))
         certify(path)
         _write_dovecot(path, users=users)
-        _write_postfix(path, ports=ports, settings=settings)
+        _write_postfix(path, ports=ports, lacking=lacking, settings=settings)
         query = ("postconf", "-c", str(path / "etc"), "-h", "daemon_directory")
         master = subprocess.check_output(query, text=True).strip() + "/master"
         tls = {465: ssl.create_default_context(cafile=path / "ca.pem")}
@@ -204,7 +226,7 @@ def running(root: Path, *, users: Mapping[str, str], settings: Mapping[str, str]
             return all(greets(port, context=tls.get(name)) for name, port in ports.items())
 
         with daemon(*dovecot, log=log, ready=listens), daemon(*postfix, log=log, ready=greet):
-            yield Postfix(LOOPBACK, ports, path / "ca.pem", path)
+            yield Postfix(LOOPBACK, ports, lacking, path / "ca.pem", path)
 
 
 def _write_dovecot(path: Path, *, users: Mapping[str, str]) -> None:
@@ -219,7 +241,9 @@ def _write_dovecot(path: Path, *, users: Mapping[str, str]) -> None:
     (path / "default/HS256/default").write_bytes(base64.b64encode(os.urandom(32)))
 
 
-def _write_postfix(path: Path, *, ports: Mapping[int, int], settings: Mapping[str, str]) -> None:
+def _write_postfix(
+    path: Path, *, ports: Mapping[int, int], lacking: Mapping[str, int], settings: Mapping[str, str]
+) -> None:
     for name in ("etc", "queue", "queue/pid"):
         (path / name).mkdir()
     for name in ("data", *(f"queue/{queue}" for queue in _QUEUES.split())):
@@ -234,7 +258,8 @@ def _write_postfix(path: Path, *, ports: Mapping[int, int], settings: Mapping[st
     (path / "etc/main.cf").write_text(text, encoding="utf-8")
     # Postfix waits for seconds when that file has just been written.
     os.utime(path / "etc/main.cf", (0, 0))
-    (path / "etc/master.cf").write_text(_MASTER_CF.format(*ports.values()))
+    without = [_LACKING_CF.format(port, keywords) for keywords, port in lacking.items()]
+    (path / "etc/master.cf").write_text(_MASTER_CF.format(*ports.values()) + "".join(without))
     # virtual(8) lets no pattern choose the mailbox, so all share one: see Postfix.inbox().
     (path / "etc/mailboxes").write_text(f"!/^{re.escape(NOBODY_THERE)}$/ ./\n")
 

@@ -77,16 +77,18 @@ def play(sandbox: Sandbox) -> Story:
     message = compose(
         to="you@example.org", bcc="archive@example.org", subject=_SUBJECT, text=_TEXT, sender=_USER
     )
-    with Submitter(routes=sandbox.routes, username=_USER, password=_PASSWORD, tls_ca=sandbox.ca) as mail:
+    mail = Submitter(routes=sandbox.routes, username=_USER, password=_PASSWORD, tls_ca=sandbox.ca)
+    with mail:
         receipt = mail.send(message)
-        before = len(sandbox.sessions)
-        sandbox.open_port(SUBMISSION)
-        sandbox.strip_starttls()
-        attack = None
-        try:
+    before = len(sandbox.sessions)
+    sandbox.open_port(SUBMISSION)
+    sandbox.strip_starttls()
+    attack = None
+    try:
+        with mail:  # on a new connection: one that is open and secure already would serve
             mail.send(message)
-        except DeliveryError as error:
-            attack = error
+    except DeliveryError as error:
+        attack = error
     attacked = sandbox.sessions[before:]
     in_clear = b"".join(session.plaintext for session in attacked)
     arrived = tuple(received.content for received in sandbox.messages)

@@ -40,8 +40,6 @@ def bdat(dialogue: Dialogue, argument: str) -> str:
         raise Refusal(NOT_UNDERSTOOD)
     if chunk is None:
         raise Refusal("501 5.5.4 say BDAT size, or BDAT size LAST")
-    if dialogue.transaction and dialogue.house.faults.strikes(Moment.BEFORE_DOT):
-        raise dialogue.connection.abort()
     octets = _octets(dialogue, int(chunk[1]))
     transaction = dialogue.in_transaction
     transaction.chunks.append(octets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from portmail.sandbox.dialogue import Dialogue, Refusal, Transaction
+from portmail.sandbox.faults import Moment
 
 _PATH = r"<((?:\"(?:[^\"\\]|\\.)*\"|[^<>\"\s])*)>(?: +(\S.*))?"
 _FROM = re.compile(f"FROM:{_PATH}", re.IGNORECASE)
@@ -48,6 +49,8 @@ def rcpt(dialogue: Dialogue, argument: str) -> str:
     _check_path(path, transaction)
     if refusal := dialogue.house.faults.refusal(path):
         raise Refusal(refusal)
+    if "CHUNKING" in dialogue.offered and dialogue.house.faults.strikes(Moment.BEFORE_DOT):
+        raise dialogue.connection.abort()  # BDAT may bring the whole message in one write: too late
     transaction.recipients.append(path)
     return "250 2.1.5 recipient noted"
 

@@ -68,8 +68,9 @@ class Orders:
         self._faults.refuse(address, reply=f"{code} {text}")
 
     def drop_before_dot(self, *, times: int | None = None) -> None:
-        """Lose the connection (RST) in place of the reply to DATA, or on the first BDAT; nothing is accepted.
+        """Lose the connection (RST) in place of the reply to DATA, or to RCPT where CHUNKING is offered.
 
+        Nothing is accepted, and the client can know.
         `times` is how many connections are lost; all of them if left out.
         """
         self._faults.drop(Moment.BEFORE_DOT, times=times)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from portmail.cause import Cause
 from portmail.errors import InsecureChannel
@@ -20,8 +20,7 @@ _NO_EHLO = (500, 501, 502, 504, 550)
 """How a server says that it has no EHLO (RFC 5321 section 4.1.4)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """A connection, ready: what the server offers now, and what the channel has proved."""
 
     route: Route

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
+import threading
+from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from portmail.cause import Cause
 from portmail.errors import CertificateFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # OpenSSL's X509_V_ERR_* numbers.
 _BY_VERIFY_CODE = {
@@ -40,6 +46,30 @@ def verified_context(*, tls_ca: Path | None = None, client_cert: Path | None = N
     return _verified_context(
         tls_ca, client_cert, _state(tls_ca, what="tls_ca"), _state(client_cert, what="client_cert")
     )
+
+
+@contextlib.contextmanager
+def verifying(*, tls_ca: Path | None, client_cert: Path | None) -> Iterator[None]:
+    """Make the first verified context of the process in a thread, while the block does something else.
+
+    The thread has ended when the block has. What it raises is not told: whoever asks for the
+    context meets it again.
+    """
+
+    def make() -> None:
+        with contextlib.suppress(Exception):
+            verified_context(tls_ca=tls_ca, client_cert=client_cert)
+
+    thread = threading.Thread(target=make, name="portmail-tls", daemon=True)
+    # Later ones are made in the time that a thread takes to start, or nothing is left to be done beside.
+    with contextlib.suppress(RuntimeError):  # the interpreter is going down and starts no thread
+        if not _verified_context.cache_info().currsize:
+            thread.start()
+    try:
+        yield
+    finally:
+        if thread.ident is not None:
+            thread.join()
 
 
 def _state(path: Path | None, *, what: str) -> tuple[int, int] | None:

@@ -38,15 +38,18 @@ class Wire:
         transport.set_write_buffer_limits(high=1, low=0)
         transport.set_protocol(self._intake)
 
-    @property
-    def spoke(self) -> bool:
-        """Whether the server said something that nobody has read yet."""
-        return self._intake.spoke
-
     def check(self) -> None:
         """Raise `WireFailed` if the connection is known to be lost."""
         if self._intake.end is not None:
             raise WireFailed(*self._intake.end)
+
+    def check_silence(self) -> None:
+        """Raise `WireFailed` if the connection is lost, or the server said what nobody asked for."""
+        self.check()
+        if self._intake.spoke:
+            unread = self._intake.replies
+            said = unread[0] if unread else "the beginning of a reply"
+            self._give_up(Cause.SURPRISE, f"unasked: {said}")
 
     async def command(self, line: bytes, *, seconds: float) -> Reply:
         """Write a command, return its reply.
@@ -56,10 +59,8 @@ class Wire:
         """
         unread = self._intake.replies
         closing = bool(unread) and unread[0].code == _CLOSING
-        if self.spoke and not closing:
-            said = str(unread[0]) if unread else "the beginning of a reply"
-            self._give_up(Cause.SURPRISE, f"unasked: {said}")
         if not closing:
+            self.check_silence()
             await self.write(line, seconds=seconds)
         return await self.reply(seconds=seconds)
 
@@ -106,7 +107,7 @@ class Wire:
         Raises:
             WireFailed: octets came behind that reply, or the handshake failed.
         """
-        if self.spoke:
+        if self._intake.spoke:
             self._give_up(Cause.STARTTLS_INJECTION)
         self._speakable = False  # until the handshake is over, nothing of SMTP can be said
         loop = asyncio.get_running_loop()

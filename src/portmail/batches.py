@@ -1,0 +1,61 @@
+"""How do many messages get from one thread to another? In batches, as large as they are small."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Generic
+
+from portmail.bulk import Bulk, M, Result
+
+_MOST = 16
+"""Messages handed over at a time; a hand-over costs about as much as three of them."""
+
+_SMALL = 128 * 1024
+"""Octets of a message, up to which several are taken before the first is under way."""
+
+_PATIENCE = 0.01
+"""Seconds spent collecting: what a slow source has given goes on its way meanwhile."""
+
+_GATHER = 0.02
+"""Seconds for more results to come behind the first."""
+
+
+class Batches(Generic[M]):
+    """Messages of an iterable, in batches. What it raises comes as its end, and is in `error`."""
+
+    def __init__(self, messages: Iterable[M]) -> None:
+        self._messages = iter(messages)
+        self._size = 1
+        self.ended = False
+        self.error: Exception | None = None
+
+    def take(self, *, octets_each: float) -> list[M]:
+        """The next batch; one at a time where messages have many octets each."""
+        self._size = min(_MOST, self._size * 2) if octets_each <= _SMALL else 1
+        batch: list[M] = []
+        until = time.monotonic() + _PATIENCE
+        while not self.ended and len(batch) < self._size and time.monotonic() < until:
+            try:
+                batch.append(next(self._messages))
+            except StopIteration:
+                self.ended = True
+            except Exception as exc:  # noqa: BLE001  # raised when all that came before has its result
+                self.ended, self.error = True, exc
+        return batch
+
+
+async def exchange(bulk: Bulk[M], batch: Iterable[M], *, last: bool) -> list[Result[M]]:
+    """Put a batch in, take results out. Waits for some where there is no room, or nothing more will come."""
+    for message in batch:
+        bulk.put(message)
+    if bulk.over or (bulk.room.is_set() and not last):
+        return bulk.take()
+    await bulk.arrived.wait()
+    try:
+        async with asyncio.timeout(_GATHER):
+            await bulk.room.wait()
+    except TimeoutError:
+        pass
+    return bulk.take()

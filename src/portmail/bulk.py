@@ -1,0 +1,156 @@
+"""How do many messages go out? A bounded window of them under way, and a result for every one.
+
+feeding = asyncio.ensure_future(feed(bulk, messages))
+while not (feeding.done() and bulk.over):
+    await bulk.arrived.wait()
+    yield from bulk.take()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeAlias, TypeVar
+
+from portmail.content import AnyMessage
+from portmail.delivery import Delivery
+from portmail.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    CredentialsUnavailable,
+    DeliveryError,
+    InsecureChannel,
+    PortmailError,
+)
+from portmail.pool import Pool
+from portmail.receipt import Receipt
+from portmail.settings import Settings
+from portmail.submission import Submission
+
+M = TypeVar("M", bound=AnyMessage)
+
+BeforeCommit: TypeAlias = Callable[[M], None]
+"""Called right before the octets leave that commit this message; it must be quick."""
+
+_EACH = 16
+"""Messages under way for each connection: enough to keep it busy, and few in memory."""
+
+_OCTETS = 8 * 1024 * 1024
+"""Octets of content under way, beyond which no more is taken."""
+
+_IN_A_ROW = 8
+"""Messages put in before others have their turn in the loop."""
+
+_OF_THE_ACCOUNT = (AuthenticationFailed, CredentialsUnavailable, InsecureChannel, ConfigurationError)
+"""Errors that every other message would meet as well. Trying again and again would lock the account."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[M]):
+    """What became of one message of many: a receipt, or the error that says why there is none."""
+
+    message: M
+    receipt: Receipt | None
+    error: PortmailError | None
+
+
+class Bulk(Generic[M]):
+    """Messages under way, and the results of those that are over, in the order of their ending.
+
+    Attributes:
+        arrived: set while there are results.
+        room: set while more may be put in; where it is not, each comes when some are over.
+    """
+
+    def __init__(self, pool: Pool, *, settings: Settings, before_commit: BeforeCommit[M] | None) -> None:
+        self.arrived = asyncio.Event()
+        self.room = asyncio.Event()
+        self.room.set()
+        self._pool = pool
+        self._settings = settings
+        self._before_commit = before_commit
+        self._most = _EACH * settings.pool_size
+        self._under_way: dict[Delivery, int] = {}
+        self._octets = 0
+        self._results: list[Result[M]] = []
+        self._refused: PortmailError | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is under way and every result was taken."""
+        return not self._count
+
+    @property
+    def octets_each(self) -> float:
+        """Octets of a message under way, on average."""
+        return self._octets / (len(self._under_way) or 1)
+
+    @property
+    def _count(self) -> int:
+        return len(self._under_way) + len(self._results)
+
+    def put(self, message: M) -> None:
+        """Start a message on its way. What is wrong with it will be in its result."""
+        try:
+            if self._refused is not None:
+                raise copy.copy(self._refused)
+            submission = Submission.of(message, default_sender=self._settings.sender)
+        except PortmailError as exc:
+            self._tell(Result(message, None, exc))
+            return
+        hook = partial(self._before_commit, message) if self._before_commit else None
+        delivery = Delivery(submission, settings=self._settings, pool=self._pool, before_commit=hook)
+        self._under_way[delivery] = size = submission.content.size
+        self._octets += size
+        if self._count >= self._most or self._octets >= _OCTETS:
+            self.room.clear()
+        delivery.start(partial(self._done, message, delivery))
+
+    def take(self) -> list[Result[M]]:
+        """Take the results that there are."""
+        results, self._results = self._results, []
+        self.arrived.clear()
+        self._make_room()
+        return results
+
+    async def close(self) -> None:
+        """Nobody waits any more: what was not begun is not sent, what was begun is finished."""
+        for delivery in self._under_way:
+            if not delivery.begun:
+                delivery.give_up()
+
+    def _done(self, message: M, delivery: Delivery, receipt: Receipt | None, error: Exception | None) -> None:
+        self._octets -= self._under_way.pop(delivery)
+        if isinstance(error, _OF_THE_ACCOUNT):
+            self._refused = error
+        if error is not None and not isinstance(error, PortmailError):
+            fault = DeliveryError(f"portmail itself failed: was the message sent? {error!r}")
+            fault.__cause__, error = error, fault
+        self._tell(Result(message, receipt, error))
+
+    def _tell(self, result: Result[M]) -> None:
+        self._results.append(result)
+        self.arrived.set()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        # Not for each one that ends: who fills the window is woken for many at a time.
+        if self._count <= self._most // 2 and self._octets <= _OCTETS // 2:
+            self.room.set()
+
+
+async def feed(bulk: Bulk[M], messages: Iterable[M] | AsyncIterable[M]) -> None:
+    """Put messages in as there is room for them. Raises what `messages` raises."""
+    if isinstance(messages, AsyncIterable):
+        async for message in messages:
+            bulk.put(message)
+            await bulk.room.wait()
+        return
+    for number, message in enumerate(messages):
+        bulk.put(message)
+        await bulk.room.wait()
+        if number % _IN_A_ROW == 0:
+            await asyncio.sleep(0)

@@ -1,0 +1,133 @@
+"""What is said next on a connection that carries mail transactions? Replies in, octets out, no I/O.
+
+    exchange = Exchange(extensions)
+    exchange.begin(transaction)                  # whenever exchange.hungry
+    while octets := exchange.pull():             # when all that was pulled before is with the kernel
+        <write octets>
+    exchange.receive(reply)                      # for each reply
+    exchange.ended                               # transactions that are over, for the caller to take
+
+One way of going for all servers; what EHLO offered makes the difference (RFC 2920, RFC 3030):
+
+| offered             | what travels together                                                        |
+|---------------------|------------------------------------------------------------------------------|
+| nothing             | each command alone                                                           |
+| PIPELINING          | MAIL, RCPT..., DATA; then content, final dot, and the next MAIL, RCPT..., DATA |
+| CHUNKING            | as nothing, but `BDAT n LAST` with the content in place of DATA               |
+| both                | MAIL, RCPT...; then `BDAT n LAST`, content, RSET, and the next MAIL, RCPT...   |
+
+RFC 3030 section 2 wants RSET after a failed BDAT before any other command: the next envelope
+carries it along. A reply counts for the oldest command without one. One that nobody waits for,
+or that fits no question, is the end of the connection.
+
+Commitment has two phases. All of the content is pulled, and pulled again only when it is with
+the kernel; then comes what commits it (the final dot; with BDAT the last line end), after which
+the message may be accepted without our knowing. A content that fits into one TLS record is not
+divided: a record is decrypted whole or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from portmail.cause import Cause
+from portmail.course import Course
+from portmail.extensions import Extensions
+from portmail.failure import Failure, Phase
+from portmail.hearing import DATA, END, FINAL_DOT, MAIL, RCPT, RSET, hear
+from portmail.reply import Reply
+from portmail.transaction import Transaction, unmet
+
+_LAST_LINE_END = b"\r\n"
+
+
+class Exchange(Course):
+    """Mail transactions on one connection."""
+
+    def __init__(self, extensions: Extensions) -> None:
+        super().__init__(extensions)
+        self._extensions = extensions
+
+    def begin(self, transaction: Transaction, *, proof: bool = False) -> None:
+        """Take one more transaction. With `proof`, RSET comes first: whoever answers it is there.
+
+        What the server cannot carry ends here, before anything is said of it.
+        """
+        transaction.failure = unmet(transaction.submission, extensions=self._extensions)
+        if transaction.failure is not None:
+            self.ended.append(transaction)
+            return
+        behind_bdat = self.chunking and not self.idle
+        self.envelope, transaction.phase = transaction, Phase.MAIL
+        if proof or behind_bdat or self.reset_due:
+            self.unsaid.append((b"RSET\r\n", (RSET, transaction, None)))
+            self.reset_due = False
+        for line, box in transaction.commands(extensions=self._extensions):
+            self.unsaid.append((line, (MAIL if box is None else RCPT, transaction, box)))
+        if not self.chunking:
+            self.unsaid.append((b"DATA\r\n", (DATA, transaction, None)))
+
+    def pull(self) -> bytes:
+        """What to write now; empty where a reply or another transaction has to come first.
+
+        To be called when all that was pulled before is with the kernel. What it returns counts as
+        written.
+
+        Raises:
+            Exception: what `before_commit` or the content raises; then the message is not committed.
+        """
+        if self.over is not None:
+            return b""
+        if self.content is None:
+            return self._group()
+        if self.block is None:
+            return self._commit(self.content)
+        block, self.block = self.block, next(self.blocks, None)
+        return block
+
+    def _group(self) -> bytes:
+        """The commands that may be written together."""
+        if not self.pipelining:
+            if not self.unsaid or self.unanswered:
+                return b""
+            line, said = self.unsaid.popleft()
+            self.unanswered.append(said)
+            return line
+        lines = [line for line, _ in self.unsaid]
+        self.unanswered.extend([said for _, said in self.unsaid])
+        self.unsaid.clear()
+        return b"".join(lines)
+
+    def _commit(self, transaction: Transaction) -> bytes:
+        content = b"".join(self.blocks)  # nothing, unless it travels in one piece
+        if transaction.before_commit is not None:
+            transaction.before_commit()
+        transaction.phase = Phase.FINAL_DOT
+        self.content, self.committed = None, transaction
+        self.unanswered.append((END, transaction, None))
+        return content + (_LAST_LINE_END if self.chunking else FINAL_DOT) + self._group()
+
+    def receive(self, reply: Reply) -> None:
+        """Take a reply, for the oldest command without one."""
+        hear(self, reply)
+
+    def withdraw(self, transaction: Transaction) -> bool:
+        """Give a transaction up. Returns whether the connection must be dropped at once.
+
+        It waits while another one is committed, which would be in doubt for it; meanwhile nothing
+        is said of the one that was given up.
+        """
+        transaction.failure = transaction.failure or Failure(transaction.phase, Cause.LOST, "given up")
+        return transaction is not self.envelope or self.committed is None
+
+    def lost(self, failure: Failure) -> None:
+        """The connection is over. What was under way ends, each in the phase that it had reached."""
+        self.over = self.over or failure
+        for transaction in (self.committed, self.content, self.envelope):
+            if transaction is not None:
+                ending = replace(self.over, phase=transaction.phase)
+                transaction.failure = transaction.failure or ending
+                self.ended.append(transaction)
+        self.committed = self.content = self.envelope = self.block = None
+        self.unsaid.clear()
+        self.unanswered.clear()

@@ -1,0 +1,195 @@
+"""Which connection takes the next message? Warm sessions, bounded, shared by all who send.
+
+Jobs wait in one queue. A session takes the next one as soon as it can begin it; another session
+is opened only where that is worth the round trips that it costs. Nobody hammers: the first
+session is opened alone, since it shows the credentials, and `pace.py` says what follows when a
+server asks for less.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from portmail.cause import Cause, Nature
+from portmail.crew import CLOSED, Crew
+from portmail.failure import Failure, Phase
+from portmail.job import Job
+from portmail.opener import Opener
+from portmail.pace import Pace
+from portmail.reaching import Reached
+from portmail.settings import Settings
+from portmail.transaction import CLOSING, Transaction
+from portmail.transports.carrier import Carrier
+from portmail.verdict import Verdict
+from portmail.waiting import Waiting
+
+REST = 60.0
+"""Seconds that a session stays open unused."""
+
+_GLANCE = 1.0
+"""Seconds between looks at a queue that does not move."""
+
+_WIND_UP = 5.0
+"""Seconds that what is under way gets when a pool is closed."""
+
+_ENVELOPE = (Phase.MAIL, Phase.RCPT, Phase.DATA)
+
+
+class Pool:
+    """The sessions of one account in one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._waiting = Waiting()
+        self._jobs: dict[Transaction, Job] = {}
+        self._crew = Crew()
+        self._opener = Opener(settings, arrived=self._arrived)
+        self._pace = Pace(settings.pool_size)
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.closed = False
+        self._over = asyncio.Event()
+
+    def submit(self, *jobs: Job) -> None:
+        """Take jobs; `done` of each is called when it is over."""
+        for job in jobs:
+            self._waiting.put(job)
+        self._serve()
+
+    def withdraw(self, job: Job) -> None:
+        """Give a job up, wherever it is; its `done` is not called any more."""
+        if job.transaction is not None and job.carrier and self._jobs.pop(job.transaction, None):
+            job.carrier.withdraw(job.transaction)
+        self._waiting.remove(job)
+        if not self._waiting:
+            self._opener.stop()
+
+    async def close(self) -> None:
+        """Finish what is under way, for a few seconds at most, and let all sessions go."""
+        self.closed = True
+        self._serve()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WIND_UP):
+                await self._over.wait()
+        await self._opener.close()
+        for job in self._waiting.take_all():
+            job.tried(self._settings.routes[0], failure=Failure(Phase.WAITING, Cause.LOST, CLOSED))
+            job.done(job)
+        await self._crew.disband()
+
+    def next(self, carrier: Carrier) -> Transaction | None:
+        """What this connection begins now."""
+        if not self._waiting or self._pace.wait(self._loop.time()):
+            return None
+        if not self._crew.may_begin(carrier, bound=self._pace.bound):
+            return None
+        job = self._waiting.take(carrier.session.route)
+        if job is None:
+            return None
+        self._crew.work(carrier)
+        transaction = job.begin(carrier, anonymous=self._settings.credentials is None)
+        self._jobs[transaction] = job
+        return transaction
+
+    def ended(self, carrier: Carrier, transaction: Transaction) -> None:
+        """A transaction is over: its job is done, or goes on elsewhere."""
+        job = self._jobs.pop(transaction, None)
+        if job is None:  # it was given up
+            return
+        self._pace.hear(
+            transaction, carried=carrier.carried, connections=len(self._crew), now=self._loop.time()
+        )
+        if transaction is not carrier.first and _untouched(transaction):
+            self._waiting.put_back(job)
+            return
+        job.because = transaction.because
+        job.tried(carrier.session.route, failure=transaction.failure)
+        if job.verdict is Verdict.NEXT_ROUTE:
+            self._go_elsewhere(job, carrier)
+        else:
+            job.done(job)
+
+    def _go_elsewhere(self, job: Job, carrier: Carrier) -> None:
+        """This route is not made for the message: the others, if any are left."""
+        route = carrier.session.route
+        self._crew.retire(carrier)
+        self._opener.demote(route)
+        job.excluded.add(route)
+        if job.excluded.issuperset(self._settings.routes):
+            job.done(job)
+        else:
+            self._waiting.put_back(job)
+
+    def resting(self, carrier: Carrier) -> None:
+        """A connection has nothing to do."""
+        self._crew.rest(carrier)
+        if self._waiting or self.closed:
+            self._loop.call_soon(self._serve)
+
+    def rested(self, carrier: Carrier) -> None:
+        """A connection was not used for long."""
+        self._crew.dismiss(carrier)
+
+    def gone(self, carrier: Carrier) -> None:
+        """A connection was lost; what was not begun goes on elsewhere."""
+        self._crew.lose(carrier)
+        if self._waiting or self.closed:
+            self._loop.call_soon(self._serve)
+
+    def _serve(self) -> None:
+        """Give what waits to those who rest; open another session if that is worth it."""
+        for carrier in self._crew.resting if self._waiting else ():
+            carrier.go()
+        if not self._waiting:
+            if self.closed and not self._jobs:
+                self._over.set()
+            return
+        if self._timer is None:
+            self._timer = self._loop.call_later(
+                min(_GLANCE, self._waiting.head.deadline.remaining), self._look
+            )
+        if self._pace.wait(self._loop.time()) or (self._opener and not self._crew):
+            return
+        for carrier in self._crew.resting[:1]:  # it is not made for what waits, and takes up room
+            self._crew.dismiss(carrier)
+        connections = len(self._crew) + len(self._opener)
+        waiting, waited = len(self._waiting), self._waiting.head.waited
+        if self._pace.worth_another(waiting=waiting, waited=waited, connections=connections):
+            self._opener.open(self._waiting.head)
+
+    def _look(self) -> None:
+        """The queue has not moved for a while."""
+        self._timer = None
+        if not self._opener:  # which knows of time, and tells more
+            for job in self._waiting.take_expired():
+                job.tried(self._settings.routes[0], failure=Failure(Phase.WAITING, Cause.OUT_OF_TIME))
+                job.done(job)
+        self._serve()
+
+    def _arrived(self, reached: Reached, head: Job) -> None:
+        """A walk over the routes has ended."""
+        if reached.session is not None:
+            if not self._crew:
+                self._waiting.tell(reached.attempts)
+            # Nothing can have come in since the walk looked at it.
+            carrier = Carrier(reached.session, owner=self, rest=REST)
+            self._crew.join(carrier)
+            carrier.go()
+        elif self._crew:  # what is open will do
+            self._pace.limit(len(self._crew))
+        else:
+            for job in self._waiting.take_like(head):
+                job.attempts += reached.attempts
+                job.because, job.error = reached.because, reached.error
+                job.done(job)
+        self._serve()
+
+
+def _untouched(transaction: Transaction) -> bool:
+    """Whether the connection ended before the server had anything of the message but its envelope."""
+    failure = transaction.failure
+    if failure is None or transaction.phase not in _ENVELOPE or failure.cause is Cause.OUT_OF_TIME:
+        return False
+    closing = failure.reply is not None and failure.reply.code == CLOSING
+    return closing or failure.nature is Nature.NO_ANSWER

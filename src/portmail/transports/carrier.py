@@ -1,0 +1,240 @@
+"""How do mail transactions travel? The asyncio protocol of a connection that is logged in.
+
+It asks its owner for transactions whenever it can begin one, writes what `exchange.py` says as
+fast as the server takes it, and gives them back when they are over. No task belongs to it: each
+step is taken when octets come, or the kernel has taken those before.
+
+Deadlines are for progress: a timer runs from the last octet that moved, as long as the step
+that is awaited may take. Timeout, surprise, cancel: `transport.abort()`, and never used again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from typing import Protocol
+
+from portmail.cause import Cause
+from portmail.exchange import Exchange
+from portmail.failure import Failure, Phase, RouteFailed
+from portmail.reply import MalformedReply, ReplyReader
+from portmail.transaction import Transaction
+from portmail.transports.session import Session
+from portmail.transports.watch import Watch
+from portmail.transports.wire import Wire
+
+_TURN = 512 * 1024
+"""Octets written before others have their turn in the loop."""
+
+_STALE = 5.0
+"""Seconds of rest, after which a connection has to prove that it is still there."""
+
+_PROOF = 10.0
+"""Seconds that it has for that."""
+
+
+class Owner(Protocol):
+    """Who has the transactions."""
+
+    @abstractmethod
+    def next(self, carrier: Carrier) -> Transaction | None:
+        """One to begin now, or None."""
+
+    @abstractmethod
+    def ended(self, carrier: Carrier, transaction: Transaction) -> None:
+        """This one is over."""
+
+    @abstractmethod
+    def resting(self, carrier: Carrier) -> None:
+        """Nothing is under way, and there was nothing to begin."""
+
+    @abstractmethod
+    def rested(self, carrier: Carrier) -> None:
+        """It has rested for as long as it may."""
+
+    @abstractmethod
+    def gone(self, carrier: Carrier) -> None:
+        """The connection is over; all its transactions have ended."""
+
+
+class Carrier:
+    """One connection on its way with mail. `rest` is for how many seconds it may stay open unused.
+
+    Attributes:
+        first: the first transaction that was begun here.
+        carried: how many messages the server accepted here.
+
+    Raises:
+        WireFailed: the connection is lost already, or the server said what nobody asked for.
+    """
+
+    def __init__(self, session: Session, *, owner: Owner, rest: float) -> None:
+        self.session = session
+        self.first: Transaction | None = None
+        self.carried = 0
+        self._owner = owner
+        self._rest = rest
+        self._exchange = Exchange(session.extensions)
+        self._reader = ReplyReader()
+        self._loop = asyncio.get_running_loop()
+        self._watch = Watch(self._loop, ring=self._ring)
+        self._gone = self._proving = False
+        self._again: asyncio.Handle | None = None
+        self._line = _Line(self)
+        session.wire.check_silence()
+        self._transport = session.wire.transport  # taken over: the wire hears nothing more
+        self._transport.set_protocol(self._line)
+
+    def go(self) -> None:
+        """Write as much as may be written now, beginning transactions where there are any."""
+        self._again = None
+        exchange, budget = self._exchange, _TURN
+        while not (self._line.paused or self._gone):
+            if exchange.hungry:
+                self._begin()
+            try:
+                octets = exchange.pull()
+            except Exception as exc:  # noqa: BLE001  # of the program's own: `before_commit`, an attachment
+                self._hold_back(exc)
+                return
+            if octets:
+                self._transport.write(octets)
+                budget -= len(octets)
+            elif not exchange.ended:
+                break
+            if exchange.ended:
+                self._report()
+            if budget < 0:
+                self._again = self._again or self._loop.call_soon(self.go)
+                break
+        if not self._gone:
+            self._wait()
+
+    def _begin(self) -> None:
+        transaction = self._owner.next(self)
+        if transaction is None:
+            return
+        exchange = self._exchange
+        self.first = self.first or transaction
+        self._proving = exchange.idle and self._watch.elapsed > _STALE
+        exchange.begin(transaction, proof=self._proving)
+
+    def _hold_back(self, exc: Exception) -> None:
+        awaited = self._exchange.awaited
+        assert awaited is not None
+        if isinstance(exc, RouteFailed):
+            awaited[1].failure = exc.failure
+        else:
+            awaited[1].failure = Failure(Phase.CONTENT, Cause.HELD_BACK, f"{type(exc).__name__}: {exc}")
+            awaited[1].because = exc
+        self.abort()
+
+    def hear(self, data: bytes) -> None:
+        """Octets came."""
+        exchange = self._exchange
+        self._proving = False
+        try:
+            for reply in self._reader.feed(data):
+                exchange.receive(reply)
+                if exchange.over is not None:
+                    break
+        except MalformedReply as exc:
+            self.end(Failure(Phase.WAITING, Cause.SURPRISE, str(exc)))
+            return
+        if exchange.over is not None:
+            self.end(exchange.over)
+            return
+        if exchange.ended:
+            self._report()
+        if exchange.idle and self._reader.amid:  # what comes now, nobody asked for
+            self.end(Failure(Phase.WAITING, Cause.SURPRISE, "the beginning of a reply, unasked"))
+            return
+        self.go()
+
+    def withdraw(self, transaction: Transaction) -> None:
+        """Give up a transaction of this connection; the others come to no harm."""
+        if self._exchange.withdraw(transaction):
+            self.abort()
+
+    def abort(self, detail: str = "dropped by us") -> None:
+        """Drop the connection; nothing that is still in a buffer leaves."""
+        self.end(Failure(Phase.WAITING, Cause.LOST, detail))
+
+    def end(self, failure: Failure) -> None:
+        """The connection is over, once; what was under way ends with it."""
+        if self._gone:
+            return
+        self._stop()
+        self._exchange.lost(failure)
+        self._transport.abort()
+        self._report()
+        self._owner.gone(self)
+
+    async def leave(self) -> None:
+        """Say goodbye; for a connection that rests."""
+        if not self._gone:
+            self._stop()
+            await Wire(self._transport).leave()
+
+    def _stop(self) -> None:
+        self._gone = True
+        self._watch.stop()
+        if self._again is not None:
+            self._again.cancel()
+
+    def _report(self) -> None:
+        exchange = self._exchange
+        ended, exchange.ended = exchange.ended, []
+        for transaction in ended:
+            self.carried += transaction.failure is None
+            self._owner.ended(self, transaction)
+
+    def _wait(self) -> None:
+        """Nothing can be done before something comes."""
+        awaited = self._exchange.awaited
+        if awaited is None:
+            self._watch.set(self._rest)
+            self._owner.resting(self)
+        else:
+            phase, transaction = awaited
+            seconds = transaction.deadline.seconds(phase)
+            self._watch.set(min(seconds, _PROOF) if self._proving else seconds)
+
+    def _ring(self) -> None:
+        """It took too long."""
+        awaited = self._exchange.awaited
+        if awaited is None:
+            self._owner.rested(self)
+            return
+        phase, transaction = awaited
+        failure = Failure(phase, Cause.OUT_OF_TIME)
+        if transaction.deadline.remaining > 0:
+            failure = Failure(phase, Cause.NO_REPLY, f"nothing for {self._watch.elapsed:.0f} s")
+        transaction.failure = transaction.failure or failure
+        self.abort()
+
+
+class _Line(asyncio.Protocol):
+    """What asyncio tells of the connection."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self.paused = False
+        self._carrier = carrier
+
+    def data_received(self, data: bytes) -> None:
+        self._carrier.hear(data)
+
+    def eof_received(self) -> None:
+        self._carrier.end(Failure(Phase.WAITING, Cause.LOST, "closed by the server"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._carrier.end(Failure(Phase.WAITING, Cause.LOST, str(exc or "closed by the server")))
+
+    def pause_writing(self) -> None:
+        """The kernel has not taken all of it."""
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        """Now it has."""
+        self.paused = False
+        self._carrier.go()
