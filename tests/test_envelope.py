@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import string
 import subprocess
 import sys
+from collections.abc import Callable
 
 import email_validator
 import pytest
+from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
+from hypothesis import given
+from hypothesis import strategies as st
 
-from portmail.envelope import Envelope, Mailbox, mailbox
+from portmail.envelope import Envelope, Mailbox, _examined, _mailbox, mailbox
 from portmail.errors import AddressError, NoRecipients
 
 
@@ -215,3 +220,100 @@ def test_the_domains_that_email_validator_refuses_stay_as_they_are_for_others() 
         "assert email_validator.SPECIAL_USE_DOMAIN_NAMES == before != []\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+ATEXT = string.ascii_letters + string.digits + "!#$%&'*+-/=?^_`{|}~"
+LDH = string.ascii_letters + string.digits + "-"
+SPECIAL = email_validator.SPECIAL_USE_DOMAIN_NAMES
+
+
+def told(read: Callable[[str], Mailbox], address: str) -> Mailbox | str:
+    """The mailbox, or what is wrong with the address."""
+    try:
+        return read(address)
+    except AddressError as exc:
+        return str(exc)
+
+
+def without_shortcut(address: str) -> Mailbox | str:
+    return told(_examined, address)
+
+
+def with_shortcut(address: str) -> Mailbox | str:
+    return told(_mailbox.__wrapped__, address)
+
+
+def dotted(alphabet: str, *, longest: int, parts: int) -> st.SearchStrategy[str]:
+    return st.lists(st.text(alphabet, min_size=1, max_size=longest), min_size=1, max_size=parts).map(".".join)
+
+
+@given(dotted(ATEXT, longest=20, parts=4), dotted(LDH, longest=70, parts=4))
+def test_a_plain_address_is_what_email_validator_makes_of_it(local: str, domain: str) -> None:
+    address = f"{local}@{domain}"
+    assert with_shortcut(address) == without_shortcut(address)
+
+
+@given(
+    dotted(ATEXT, longest=20, parts=2), dotted(LDH, longest=9, parts=2), st.sampled_from([*SPECIAL, "corp"])
+)
+def test_a_plain_address_in_a_private_network_is_too(local: str, host: str, domain: str) -> None:
+    for address in (f"{local}@{host}.{domain}", f"{local}@{domain}"):
+        assert with_shortcut(address) == without_shortcut(address)
+
+
+@given(st.text('aZ0@.-_ "<>\\[]:\t\r\n\0\x7f\xe9\u0661\u212a', max_size=12))
+def test_the_shortcut_takes_nothing_that_email_validator_refuses(address: str) -> None:
+    assert with_shortcut(address) == without_shortcut(address)
+
+
+@pytest.mark.parametrize("write", [str.lower, str.upper, str.title], ids=["lower", "upper", "title"])
+@pytest.mark.parametrize("name", CASE_INSENSITIVE_MAILBOX_NAMES)
+def test_role_names_are_written_as_email_validator_writes_them(
+    name: str, write: Callable[[str], str]
+) -> None:
+    assert with_shortcut(f"{write(name)}@example.org") == Mailbox(
+        f"{name}@example.org", f"{name}@example.org"
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "a" * 64 + "@example.org",
+        "a" * 65 + "@example.org",
+        "a@" + "b" * 63 + ".org",
+        "a@" + "b" * 64 + ".org",
+        *(f"a@{'b.' * count}org" for count in (77, 78, 79, 100, 110, 118, 119, 120, 122, 125, 126)),
+        *("a" * 64 + f"@{'b.' * count}org" for count in (78, 79, 87, 88, 89, 93, 94, 95)),
+        *("a" * 64 + f"@{'b.' * count}corp.test" for count in (75, 76, 77, 87, 88, 89)),
+        "a@xn--mnchen-3ya.example",
+        "a@XN--MNCHEN-3YA.example",
+        "a@ab--c.example",
+        "a@a--b.example",
+        "a@abc--d.example",
+        "a@1.2.3.4",
+        "a@b1",
+        "a@b1.c2",
+        "a@1b",
+        "a@host.arpa",
+        "Anna.Meier@Example.ORG",
+        "Anna@Example.ORG",
+        "a\n@example.org",
+        "a@example.org\n",
+    ],
+)
+def test_at_the_limits_the_shortcut_changes_nothing(address: str) -> None:
+    assert with_shortcut(address) == without_shortcut(address)
+
+
+def test_plain_addresses_do_not_load_email_validator() -> None:
+    program = (
+        "import sys\n"
+        "from portmail.envelope import mailbox\n"
+        "for address in ('me@example.org', 'Anna.Meier@mail.Example.org', 'root@localhost', 'a+b@x.test'):\n"
+        "    assert mailbox(address)\n"
+        "assert not {'email_validator', 'idna', 'dns'} & set(sys.modules)\n"
+        "mailbox('me@münchen.example')\n"
+        "assert 'email_validator' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-X", "utf8", "-c", program], check=True)

@@ -1,13 +1,10 @@
 """portmail gets a mail out through the right port, and never shows a password to an unencrypted line."""
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # type checkers know the name; its home, typing, costs more than all the rest here
 if TYPE_CHECKING:
+    from portmail.bulk import Result
     from portmail.cause import Cause
     from portmail.composing import compose
     from portmail.content import AnyMessage
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
         DiscoveryError,
         ExtensionMissing,
         HeaderError,
+        HeldBack,
         InDoubt,
         InsecureChannel,
         InvalidRoute,
@@ -52,6 +50,7 @@ if TYPE_CHECKING:
 # Where each public name lives. Loaded when first used (PEP 562): a script that only catches an
 # error, or prints the version, pays for nothing else.
 _HOMES = {
+    "bulk": ("Result",),
     "cause": ("Cause",),
     "composing": ("compose",),
     "content": ("AnyMessage",),
@@ -68,6 +67,7 @@ _HOMES = {
         "DiscoveryError",
         "ExtensionMissing",
         "HeaderError",
+        "HeldBack",
         "InDoubt",
         "InsecureChannel",
         "InvalidRoute",
@@ -114,6 +114,7 @@ __all__ = [
     "ExtensionMissing",
     "Failure",
     "HeaderError",
+    "HeldBack",
     "InDoubt",
     "InsecureChannel",
     "InvalidRoute",
@@ -126,6 +127,7 @@ __all__ = [
     "Receipt",
     "Rejected",
     "Reply",
+    "Result",
     "Retry",
     "Route",
     "Security",
@@ -143,10 +145,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 

@@ -8,9 +8,8 @@ import ipaddress
 import itertools
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from portmail.cause import Cause
 from portmail.failure import Failure, Phase, RouteFailed
@@ -44,8 +43,7 @@ _KINDS: Mapping[int, Cause] = MappingProxyType(
 _TELLING = (Cause.TIMED_OUT, Cause.PROHIBITED, Cause.DROPPED, Cause.REFUSED, Cause.UNREACHABLE)
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """One address of a host, ready for connect()."""
 
     family: int

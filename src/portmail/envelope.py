@@ -6,20 +6,22 @@ quotes, folds, trims or parses an address again.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
-
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+from typing import NamedTuple
 
 from portmail.errors import AddressError, NoRecipients
 
 _NEUTRAL = ".example.com"
 """Lent to a private domain while its syntax is checked, see `_validated`."""
 
+_LETTERS = frozenset(string.ascii_letters)
+_LDH = _LETTERS | frozenset(string.digits + "-")  # RFC 5890 section 2.3.1
+_ATEXT = _LDH | frozenset("!#$%&'*+/=?^_`{|}~")  # RFC 5322 section 3.2.3
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+
+class Mailbox(NamedTuple):
     """An address that can travel.
 
     `text` is for people and receipts: normalized (NFC, domain in lower case and in its own
@@ -36,8 +38,7 @@ class Mailbox:
         return not self.path.isascii()
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """The reverse-path (None: the null reverse-path `<>`) and the forward-paths, without repeats."""
 
     sender: Mailbox | None
@@ -79,6 +80,34 @@ def mailbox(address: str) -> Mailbox:
 
 @lru_cache(maxsize=4096)  # a cache: validating costs more than sending
 def _mailbox(address: str) -> Mailbox:
+    local, _, domain = address.partition("@")
+    if not (_is_plain_local(local) and _is_plain_domain(domain)):
+        return _examined(address)
+    text = f"{local}@{domain.lower()}"
+    return Mailbox(text, text)
+
+
+def _is_plain_local(local: str) -> bool:
+    """Whether it is a dot-atom that everybody reads alike: then email-validator need not be loaded."""
+    # It takes role names (RFC 2142) in any case; none of them has a dot.
+    certain = "." in local or local == local.lower()
+    return certain and len(local) <= 64 and all(atom and _ATEXT.issuperset(atom) for atom in local.split("."))
+
+
+def _is_plain_domain(domain: str) -> bool:
+    """Whether it is a host name that everybody reads alike, public or private. A-labels are not plain."""
+    labels = domain.split(".")
+    # Short enough for every limit, also with the local part and `_NEUTRAL`.
+    return len(domain) <= 160 and domain[-1:] in _LETTERS and all(map(_is_plain_label, labels))
+
+
+def _is_plain_label(label: str) -> bool:
+    hyphens = label.startswith("-") or label.endswith("-") or label[2:4] == "--"
+    return 0 < len(label) <= 63 and not hyphens and _LDH.issuperset(label)
+
+
+def _examined(address: str) -> Mailbox:
+    """What email-validator makes of it."""
     _, at, domain = address.rpartition("@")
     if "://" in address:  # which may hold a password, and is not repeated
         raise AddressError("a URL is no address: use Submitter.from_url(...) or PORTMAIL_URL for an account")
@@ -100,6 +129,8 @@ def ascii_domain(domain: str) -> str:
 
 def _is_private(domain: str) -> bool:
     """Whether the domain is one that email-validator refuses since the public Internet has no such name."""
+    from email_validator import SPECIAL_USE_DOMAIN_NAMES
+
     last_label = domain.lower().rpartition(".")[2]
     single = last_label == domain.lower() and not last_label.isdecimal() and not domain.startswith("[")
     return single or any(f".{domain.lower()}".endswith(f".{name}") for name in SPECIAL_USE_DOMAIN_NAMES)
@@ -107,6 +138,8 @@ def _is_private(domain: str) -> bool:
 
 def _validated(address: str, *, private: bool) -> tuple[str, str, str]:
     """(local part, domain, domain in A-labels), normalized."""
+    from email_validator import EmailNotValidError, validate_email  # costs more than all else that is loaded
+
     # Mail is submitted inside companies and test networks too. email-validator can be told so
     # only by changing a list that the whole process shares; instead, such a domain is checked
     # as a subdomain of one that it takes.

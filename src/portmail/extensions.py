@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from portmail.reply import Reply
 
 
-@dataclass(frozen=True, slots=True)
 class Extensions:
-    """The extension keywords of one EHLO reply with their parameters, keywords in upper case."""
+    """The extension keywords of one EHLO reply with their parameters, keywords in upper case.
 
-    keywords: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    `size_limit` is the largest message in octets that the server takes, None for no fixed limit (RFC 1870).
+    """
+
+    __slots__ = ("keywords", "size_limit")
+
+    def __init__(self, keywords: Mapping[str, tuple[str, ...]] = MappingProxyType({})) -> None:
+        self.keywords = keywords
+        first = (*keywords.get("SIZE", ()), "0")[0]
+        is_number = first.isascii() and first.isdecimal() and len(first) <= 20
+        self.size_limit = (int(first) or None) if is_number else None
 
     @classmethod
     def parse(cls, reply: Reply) -> Extensions:
@@ -32,12 +39,6 @@ class Extensions:
     def mechanisms(self) -> tuple[str, ...]:
         """The SASL mechanisms offered by AUTH (RFC 4954 section 3)."""
         return self.keywords.get("AUTH", ())
-
-    @property
-    def size_limit(self) -> int | None:
-        """The largest message in octets that the server takes, None for no fixed limit (RFC 1870)."""
-        first = (*self.keywords.get("SIZE", ()), "0")[0]
-        return int(first) or None if first.isascii() and first.isdecimal() and len(first) <= 20 else None
 
     @property
     def masked(self) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from portmail.cause import Cause, Nature
 from portmail.dialing import dial, own_name
@@ -30,8 +30,7 @@ NEXT_ROUTE_UNREADY = 2.0
 """Seconds from the connection, after which the next route starts: a slow greeting is still welcome."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(NamedTuple):
     """A route that is open: its session, and the mechanism for the credentials (None without any)."""
 
     session: Session

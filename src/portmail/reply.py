@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 MAX_LINE = 8192
 """Octets in one reply line. RFC 5321 section 4.5.3.1.5 says 512; long AUTH and error lines go beyond it."""
@@ -11,9 +12,14 @@ MAX_LINE = 8192
 MAX_REPLY = 4 * MAX_LINE
 """Octets in one reply. A server that streams `250-` for ever must not fill our memory."""
 
-_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?:\s+|$)")
-_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_CONTROL = r"[\x00-\x09\x0b-\x1f\x7f-\x9f]"
+
+_ALIKE = (b"250", b"354")
+"""How begins what servers say with every message in the same words; an answer to AUTH never does."""
+
+_SHORT = 512
+"""Octets up to which such replies are kept (RFC 5321 section 4.5.3.1.5)."""
 
 
 class MalformedReply(ValueError):  # an event on the wire, turned into a Failure at once
@@ -57,12 +63,15 @@ class Reply:
     @classmethod
     def from_lines(cls, code: int, lines: list[str]) -> Reply:
         """Make a reply of its text lines, each of which may begin with an enhanced status code."""
-        found = [_ENHANCED.match(line) for line in lines]
-        texts = [line[match.end() :] if match else line for line, match in zip(lines, found, strict=True)]
-        # RFC 2034 section 4: the class digit repeats the reply code's; where it does not, we
-        # believe the reply code and forget the other.
-        agreeing = (m.group().strip() for m in found if m and m.group(1) == str(code)[0])
-        return cls(code, next(agreeing, None), printable("\n".join(map(str.strip, texts))))
+        enhanced, texts = None, []
+        for line in lines:
+            match = _ENHANCED.match(line)
+            texts.append(printable(line[match.end() if match else 0 :].strip()))
+            # RFC 2034 section 4: the class digit repeats the reply code's; where it does not, we
+            # believe the reply code and forget the other.
+            if match and enhanced is None and match[1] == str(code)[0]:
+                enhanced = match[0].strip()
+        return cls(code, enhanced, "\n".join(texts))
 
 
 class ReplyReader:
@@ -92,6 +101,11 @@ class ReplyReader:
         Raises:
             MalformedReply: not a reply line, a code that changes within one reply, or too long.
         """
+        if data[:3] in _ALIKE and len(data) <= _SHORT and not self.amid and (known := _whole(data)):
+            return list(known)
+        return self._read(data)
+
+    def _read(self, data: bytes) -> list[Reply]:
         replies: list[Reply] = []
         try:
             if self._broken:
@@ -109,22 +123,35 @@ class ReplyReader:
         return replies
 
     def _line(self, line: bytes) -> Reply | None:
-        match = _LINE.fullmatch(line)
+        digits, mark = line[:3], line[3:4]
         self._size += len(line)
-        if match is None or len(line) > MAX_LINE or self._size > MAX_REPLY:
+        if not (len(digits) == 3 and digits.isdigit() and digits[0] in b"2345" and mark in (b" ", b"-", b"")):
             raise MalformedReply(line)
-        code = int(match[1])
+        if len(line) > MAX_LINE or self._size > MAX_REPLY:
+            raise MalformedReply(line)
+        code = int(digits)
         if self._lines and code != self._code:  # RFC 5321 section 4.2.1: the same on every line
             raise MalformedReply(line)
         self._code = code
-        self._lines.append((match[3] or b"").decode("utf-8", "replace"))
-        if match[2] == b"-":
+        self._lines.append(line[4:].decode("utf-8", "replace"))
+        if mark == b"-":
             return None
         reply = Reply.from_lines(code, self._lines)
         self._lines, self._size = [], 0
         return reply
 
 
+@lru_cache(maxsize=256)  # a cache: servers use few words
+def _whole(data: bytes) -> tuple[Reply, ...]:
+    """The replies that the octets are, none where something is missing, too much or wrong."""
+    reader = ReplyReader()
+    try:
+        replies = reader._read(data)  # noqa: SLF001  # our own, beside the cache
+    except MalformedReply:
+        return ()
+    return () if reader.amid else tuple(replies)
+
+
 def printable(text: str) -> str:
     """The text without control characters (newlines stay): safe on a terminal and in a log."""
-    return _CONTROL.sub("?", text)
+    return text if text.isprintable() else re.sub(_CONTROL, "?", text)

@@ -1,20 +1,12 @@
-"""When is a submission tried again? The retry policy; the only door to tenacity."""
+"""When is a submission tried again? The retry policy, and the first attempt, most often the only one."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
-
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_attempt,
-    stop_before_delay,
-    wait_exponential_jitter,
-)
 
 from portmail.errors import (
     ConfigurationError,
@@ -27,9 +19,6 @@ from portmail.errors import (
 from portmail.failure import Phase
 
 T = TypeVar("T")
-
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
-"""Seconds. Blips pass in one; greylisting takes minutes, and is a job queue's work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +65,22 @@ async def retrying(
 
     No retry begins after `seconds`. The last error is raised as it is.
     """
-    if policy is None:
+    if policy is None or policy.attempts == 1:
         return await operation()
-    run = AsyncRetrying(
+    started = time.monotonic()
+    try:
+        return await operation()
+    except DeliveryError as exc:
+        if not worth_retrying(exc, policy=policy):
+            raise
+        failed = exc
+    from portmail.repeating import repeat  # a message that is accepted at once pays nothing for it
+
+    return await repeat(
+        operation,
+        failed=failed,
+        worth=lambda error: worth_retrying(error, policy=policy),
+        attempts=policy.attempts,
+        seconds=min(policy.total, seconds) - (time.monotonic() - started),
         sleep=sleep,
-        wait=_pause,
-        stop=stop_after_attempt(policy.attempts) | stop_before_delay(min(policy.total, seconds)),
-        retry=retry_if_exception(lambda error: worth_retrying(error, policy=policy)),
-        reraise=True,
     )
-    return await run(operation)
-
-
-def _pause(state: RetryCallState) -> float:
-    """Seconds: what the server asked for, else longer each time, with jitter so that a crowd spreads."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, DeliveryError) and error.retry_after is not None:
-        return error.retry_after
-    return wait_exponential_jitter(initial=_FIRST_WAIT, max=_LONGEST_WAIT)(state)

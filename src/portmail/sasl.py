@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from portmail.security import SecretKind
 
@@ -13,8 +12,7 @@ Step: TypeAlias = Callable[[bytes, bytes, bytes], bytes]
 """(user name, secret, challenge) -> response, all before base64."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mechanism:
+class Mechanism(NamedTuple):
     """A mechanism: what it carries, and the responses it gives, one a step.
 
     Where `speaks_first`, the first response goes with the AUTH command (RFC 4954 section 4).

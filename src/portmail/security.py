@@ -20,7 +20,6 @@ from enum import Enum
 from typing import Any, NoReturn, Protocol, TypeAlias
 
 from portmail.errors import CredentialsUnusable, InsecureChannel, PortmailError
-from portmail.offloading import in_a_daemon_thread
 from portmail.reply import Reply
 
 SecretSource: TypeAlias = str | Callable[[], str | Awaitable[str]]
@@ -180,6 +179,8 @@ class Secret:
         if inspect.iscoroutinefunction(self._source):
             answer: Any = self._source()
         else:
+            from portmail.offloading import in_a_daemon_thread  # most secrets are a str
+
             answer = await in_a_daemon_thread(self._source)
         value = await answer if inspect.isawaitable(answer) else answer
         _check_secret(value)
