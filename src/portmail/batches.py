@@ -49,13 +49,16 @@ class Batches(Generic[M]):
 async def exchange(bulk: Bulk[M], batch: Iterable[M], *, last: bool) -> list[Result[M]]:
     """Put a batch in, take results out. Waits for some where there is no room, or nothing more will come."""
     for message in batch:
-        bulk.put(message)
+        await bulk.put(message)
     if bulk.over or (bulk.room.is_set() and not last):
         return bulk.take()
-    await bulk.arrived.wait()
     try:
+        await bulk.arrived.wait()
         async with asyncio.timeout(_GATHER):
             await bulk.room.wait()
     except TimeoutError:
         pass
+    except asyncio.CancelledError as exc:
+        exc.add_note("portmail: of messages under way, those that were begun are finished, nobody is told")
+        raise
     return bulk.take()

@@ -86,6 +86,13 @@ class LoopThread:
             raise
         return job.result()
 
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Have it called in the loop, if that runs; whoever asks does not wait, wherever it is."""
+        room = self._rooms.get(os.getpid())
+        if room is not None and room.current is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed
+                room.current.call_soon_threadsafe(callback)
+
     def close(self) -> None:
         """End this process's thread, if there is one."""
         if room := self._rooms.get(os.getpid()):
@@ -185,12 +192,12 @@ def _cancelled(note: str) -> asyncio.CancelledError:
 
 
 class _Room:
-    """One process's loop and thread."""
+    """One process's loop and thread. `current` is the loop, None while there is no thread."""
 
     def __init__(self, owner: LoopThread) -> None:
         self._lock = threading.Lock()
         self._stop: Callable[[], None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.current: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
         # When the owner is forgotten or the program ends without close.
@@ -200,18 +207,18 @@ class _Room:
         """The running loop; None where no thread can be started, as in an atexit handler."""
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
-                return self._loop
+                return self.current
             try:
                 self._start()
             except RuntimeError:
-                self._loop = self._thread = None
-            return self._loop
+                self.current = self._thread = None
+            return self.current
 
     def _start(self) -> None:
         ready: Future[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = Future()
         self._thread = threading.Thread(target=_live, args=(ready,), name="portmail", daemon=True)
         self._thread.start()
-        self._loop, self._stop = ready.result()
+        self.current, self._stop = ready.result()
 
     def close(self) -> None:
         """Stop the loop and wait for its thread, a few seconds at most."""
@@ -219,7 +226,7 @@ class _Room:
             return
         with self._lock:
             thread, stop = self._thread, self._stop
-            self._thread = self._stop = self._loop = None
+            self._thread = self._stop = self.current = None
         if thread is None or stop is None or not thread.is_alive():
             return
         stop()

@@ -28,7 +28,7 @@ from portmail.errors import (
 from portmail.pool import Pool
 from portmail.receipt import Receipt
 from portmail.settings import Settings
-from portmail.submission import Submission
+from portmail.submission import prepared
 
 M = TypeVar("M", bound=AnyMessage)
 
@@ -41,7 +41,7 @@ _EACH = 16
 _OCTETS = 8 * 1024 * 1024
 """Octets of content under way, beyond which no more is taken."""
 
-_IN_A_ROW = 8
+_IN_A_ROW = 4
 """Messages put in before others have their turn in the loop."""
 
 _OF_THE_ACCOUNT = (AuthenticationFailed, CredentialsUnavailable, InsecureChannel, ConfigurationError)
@@ -92,12 +92,12 @@ class Bulk(Generic[M]):
     def _count(self) -> int:
         return len(self._under_way) + len(self._results)
 
-    def put(self, message: M) -> None:
+    async def put(self, message: M) -> None:
         """Start a message on its way. What is wrong with it will be in its result."""
         try:
+            submission = await prepared(message, default_sender=self._settings.sender)
             if self._refused is not None:
-                raise copy.copy(self._refused)
-            submission = Submission.of(message, default_sender=self._settings.sender)
+                raise _again(self._refused, message_id=submission.content.message_id)
         except PortmailError as exc:
             self._tell(Result(message, None, exc))
             return
@@ -116,7 +116,7 @@ class Bulk(Generic[M]):
         self._make_room()
         return results
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Nobody waits any more: what was not begun is not sent, what was begun is finished."""
         for delivery in self._under_way:
             if not delivery.begun:
@@ -142,15 +142,24 @@ class Bulk(Generic[M]):
             self.room.set()
 
 
+def _again(error: PortmailError, *, message_id: str) -> PortmailError:
+    """The same error for another message."""
+    same = copy.copy(error)
+    if isinstance(same, DeliveryError):
+        same.message_id = message_id
+    return same
+
+
 async def feed(bulk: Bulk[M], messages: Iterable[M] | AsyncIterable[M]) -> None:
     """Put messages in as there is room for them. Raises what `messages` raises."""
     if isinstance(messages, AsyncIterable):
         async for message in messages:
-            bulk.put(message)
+            await bulk.put(message)
             await bulk.room.wait()
         return
     for number, message in enumerate(messages):
-        bulk.put(message)
-        await bulk.room.wait()
-        if number % _IN_A_ROW == 0:
+        await bulk.put(message)
+        if not bulk.room.is_set():
+            await bulk.room.wait()
+        elif number % _IN_A_ROW == 0:
             await asyncio.sleep(0)

@@ -76,19 +76,20 @@ class Content:
         return stuffed_blocks_of(self.pieces)
 
 
-def content_of(message: Message | bytes | Flat, *, sender: str) -> Content:
+def content_of(message: Message | bytes | Flat, *, sender: str, domain: str = "") -> Content:
     """The content of a message object, which stays as it is, or of octets.
 
-    Date, Message-ID and From (`sender`) are added where they are missing, and Bcc is taken out.
+    Date, Message-ID (of `domain`, or of the sender's) and From (`sender`) are added where they are
+    missing, and Bcc is taken out.
 
     Raises:
         HeaderError: a header that would not arrive as the one header that it is.
         ContentError: a body that no server could take, or one that cannot be serialized.
     """
     if isinstance(message, Flat):
-        return _finished(message, sender=sender)
+        return _finished(message, sender=sender, domain=domain)
     flat = opened(message) if isinstance(message, bytes) else written(message) or generated(message)
-    return _finished(flat, sender=sender)
+    return _finished(flat, sender=sender, domain=domain)
 
 
 def opened(data: bytes) -> Flat:
@@ -131,11 +132,11 @@ def headers_of(message: Message | bytes | Flat) -> Headers:
     return by_name((name, value.rstrip("\r\n")) for name, value in values)
 
 
-def _finished(flat: Flat, *, sender: str) -> Content:
+def _finished(flat: Flat, *, sender: str, domain: str) -> Content:
     fields = [text for name, text in flat.fields if name not in HIDDEN]
     texts = dict(flat.fields[::-1])  # where a name is repeated, the first counts
     if not texts.keys() >= _NEEDED:
-        made = _missing(texts, sender=sender)
+        made = _missing(texts, sender=sender, domain=domain)
         fields += made.values()
         texts.update(made)
     head = octets_of("".join(fields))
@@ -152,12 +153,12 @@ def _finished(flat: Flat, *, sender: str) -> Content:
     )
 
 
-def _missing(present: Container[str], *, sender: str) -> dict[str, str]:
+def _missing(present: Container[str], *, sender: str, domain: str) -> dict[str, str]:
     """The fields that every message must have, and has not."""
-    field, domain = _author(sender)
+    field, senders = _author(sender)
     made = {"date": _date(int(time.time())), "from": field}
     if "message-id" not in present:
-        made["message-id"] = f"Message-ID: {make_msgid(domain=domain)}\r\n"
+        made["message-id"] = f"Message-ID: {make_msgid(domain=domain or senders)}\r\n"
     return {name: text for name, text in made.items() if text and name not in present}
 
 

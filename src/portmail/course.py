@@ -12,8 +12,9 @@ from portmail.failure import Failure, Phase
 from portmail.reply import Reply
 from portmail.transaction import Transaction
 
-AT_ONCE = 15 * 1024
-"""Octets of content that travel in one piece with what commits them; a TLS record holds 16 KiB."""
+AT_ONCE = 12 * 1024
+"""Octets of content that travel in one piece with what commits them. A TLS record holds 16 KiB, and
+dot-stuffing makes a third more of a content at the most."""
 
 
 class Step:
@@ -94,9 +95,10 @@ class Course:
 
 def _chunk(content: Content) -> Iterator[bytes]:
     """One BDAT with all of the content but its last line end (RFC 3030 section 2)."""
-    yield b"BDAT %d LAST\r\n" % content.size
+    command = b"BDAT %d LAST\r\n" % content.size
     left = content.size
     for block in content.blocks():
         left -= len(block)
-        if octets := block if left else block[:-2]:
+        if octets := command + (block if left else block[:-2]):
             yield octets
+        command = b""

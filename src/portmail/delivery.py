@@ -129,7 +129,7 @@ class Delivery:
         return await retrying(walk, policy=policy, seconds=seconds, sleep=asyncio.sleep)
 
     async def _carry(self, left: Sequence[Mailbox], job: Job) -> Receipt:
-        """Send to those who are left as well: the limit is for one transaction (RFC 5321 section 4.5.3.1.10)."""
+        """Send to those who are left as well: a limit is for one transaction (RFC 5321 4.5.3.1.10)."""
         while left:
             more = await self._ride(recipients=left)
             if more.verdict not in (Verdict.ACCEPTED, Verdict.IN_DOUBT):

@@ -102,6 +102,8 @@ class Exchange(Course):
         content = b"".join(self.blocks)  # nothing, unless it travels in one piece
         if transaction.before_commit is not None:
             transaction.before_commit()
+            if self.over is not None:  # which may drop the connection
+                return b""
         transaction.phase = Phase.FINAL_DOT
         self.content, self.committed = None, transaction
         self.unanswered.append((END, transaction, None))
@@ -118,7 +120,10 @@ class Exchange(Course):
         is said of the one that was given up.
         """
         transaction.failure = transaction.failure or Failure(transaction.phase, Cause.LOST, "given up")
-        return transaction is not self.envelope or self.committed is None
+        if transaction is not self.envelope or self.committed is None:
+            return True
+        self.unsaid.clear()
+        return False
 
     def lost(self, failure: Failure) -> None:
         """The connection is over. What was under way ends, each in the phase that it had reached."""

@@ -46,7 +46,8 @@ def _wind_up(course: Course, transaction: Transaction) -> None:
         course.over = course.over or failure
     if transaction is course.envelope and not (course.unanswered or course.unsaid):
         course.envelope = None
-        course.reset_due = transaction.phase is not Phase.MAIL
+        # A server may have kept recipients although it refused the sender.
+        course.reset_due = transaction.phase is not Phase.MAIL or bool(transaction.accepted)
         course.ended.append(transaction)
 
 

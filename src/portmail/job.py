@@ -76,6 +76,12 @@ class Job:
         return self.attempts[-1].verdict
 
     @property
+    def wanted_login(self) -> bool:
+        """Whether the last attempt failed for want of a login."""
+        error = self.attempts[-1].error
+        return error is not None and error.cause is Cause.LOGIN_WANTED
+
+    @property
     def waited(self) -> float:
         """Seconds since it was made."""
         return time.monotonic() - self._since

@@ -114,7 +114,8 @@ class Pool:
         """This route is not made for the message: the others, if any are left."""
         route = carrier.session.route
         self._crew.retire(carrier)
-        self._opener.demote(route)
+        if job.wanted_login:  # as it will of every message
+            self._opener.demote(route)
         job.excluded.add(route)
         if job.excluded.issuperset(self._settings.routes):
             job.done(job)
@@ -153,10 +154,14 @@ class Pool:
             return
         for carrier in self._crew.resting[:1]:  # it is not made for what waits, and takes up room
             self._crew.dismiss(carrier)
-        connections = len(self._crew) + len(self._opener)
-        waiting, waited = len(self._waiting), self._waiting.head.waited
-        if self._pace.worth_another(waiting=waiting, waited=waited, connections=connections):
+        while self._pace.worth_another(
+            waiting=len(self._waiting),
+            waited=0.0 if self._opener else self._waiting.head.waited,  # one at a time for that
+            connections=len(self._crew) + len(self._opener),
+        ):
             self._opener.open(self._waiting.head)
+            if not self._crew:
+                break  # the first is alone: it shows the credentials
 
     def _look(self) -> None:
         """The queue has not moved for a while."""

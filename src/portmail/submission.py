@@ -11,9 +11,13 @@ from portmail.addresses import one_address, recipients_in, sender_in
 from portmail.content import AnyMessage, Content, content_of, headers_of, opened
 from portmail.envelope import Envelope
 from portmail.errors import AddressError, ContentError, PortmailError
+from portmail.offloading import in_a_daemon_thread
 
 if TYPE_CHECKING:
     from portmail.flattening import Flat
+
+_LARGE = 1024 * 1024
+"""Octets, beyond which a message takes milliseconds to check."""
 
 
 class Submission(NamedTuple):
@@ -75,7 +79,32 @@ class Submission(NamedTuple):
             sender=author,
             recipients=recipients_in(headers) if recipients is None else recipients,
         )
-        return cls(envelope, content_of(draft, sender=written))
+        domain = envelope.sender.path.rpartition("@")[2] if envelope.sender else ""
+        named = domain.isascii() and not domain.startswith("[")
+        return cls(envelope, content_of(draft, sender=written, domain=domain if named else ""))
+
+
+async def prepared(
+    message: AnyMessage,
+    *,
+    sender: str | None = None,
+    recipients: Iterable[str] | None = None,
+    default_sender: str | None = None,
+) -> Submission:
+    """`Submission.of` for a running loop: what takes long is done in a thread."""
+
+    def prepare() -> Submission:
+        return Submission.of(message, sender=sender, recipients=recipients, default_sender=default_sender)
+
+    return await in_a_daemon_thread(prepare) if _takes_long(message) else prepare()
+
+
+def _takes_long(message: AnyMessage) -> bool:
+    if isinstance(message, Message):
+        # As it is kept: a part whose content is a file would read that if it were asked.
+        texts = (vars(part).get("_payload") for part in message.walk())
+        return sum(len(text) for text in texts if isinstance(text, str)) > _LARGE
+    return isinstance(message, os.PathLike) or (isinstance(message, bytes) and len(message) > _LARGE)
 
 
 def _loaded(message: AnyMessage) -> Message | bytes:

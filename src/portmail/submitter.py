@@ -125,7 +125,12 @@ class AsyncSubmitter(_Door):
             AddressError: an address or header that cannot travel; nothing was connected.
             DeliveryError: it was not accepted, or nobody knows (`InDoubt`); the subclass says which.
         """
-        return await self._deliver(self._checked(message, sender=sender, recipients=recipients))
+        from portmail.submission import prepared
+
+        submission = await prepared(
+            message, sender=sender, recipients=recipients, default_sender=self.settings.sender
+        )
+        return await self._deliver(submission)
 
     async def send_many(
         self,
@@ -161,7 +166,7 @@ class AsyncSubmitter(_Door):
             feeding.result()
         finally:
             feeding.cancel()
-            await bulk.close()
+            bulk.close()
 
     async def aclose(self) -> None:
         """Let the connections say goodbye, a few seconds at most. It opens again when it is used."""
@@ -231,7 +236,7 @@ class Submitter(_Door):
             if batches.error is not None:
                 raise batches.error
         finally:
-            self._loop.run(bulk.close)
+            self._loop.soon(bulk.close)
 
     def close(self) -> None:
         """End the loop's thread; connections say goodbye first. A closed submitter opens again when used."""

@@ -1,4 +1,4 @@
-"""How is portmail used from the shell? `portmail demo`, `portmail send`; exit codes of sysexits(3)."""
+"""How is portmail used from the shell? `portmail demo`, `send`, `send-many`; exit codes of sysexits(3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from portmail import __version__
-from portmail.cli import demo, sending
+from portmail.cli import bulk, demo, sending
 from portmail.cli.exits import INTERRUPTED, SOFTWARE, USAGE, exit_code
 from portmail.cli.report import print_error, tell
 from portmail.errors import PortmailError
@@ -20,7 +20,7 @@ EPILOG = (
     "77 login or security, 78 configuration"
 )
 
-COMMANDS = (demo, sending)
+COMMANDS = (demo, sending, bulk)
 """Each has NAME, HELP, `arguments(parser)` and `run(options)`, which returns the exit code."""
 
 

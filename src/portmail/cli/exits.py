@@ -18,6 +18,15 @@ NOT_PERMITTED = 77
 CONFIGURATION = 78
 INTERRUPTED = 130
 
+
+class UsageError(errors.ConfigurationError):
+    """What the command line says cannot be done like that."""
+
+
+class Busy(errors.ConfigurationError):
+    """Another program is at it."""
+
+
 # The first that fits counts: special before general.
 _CODES: tuple[tuple[type[errors.PortmailError], int], ...] = (
     (errors.InDoubt, IN_DOUBT),
@@ -25,9 +34,12 @@ _CODES: tuple[tuple[type[errors.PortmailError], int], ...] = (
     (errors.InsecureChannel, NOT_PERMITTED),
     (errors.AuthenticationFailed, NOT_PERMITTED),
     (errors.Rejected, DATA),
+    (errors.HeldBack, DATA),
     (errors.DeliveryError, UNAVAILABLE),
     (errors.AddressError, DATA),
     (errors.DiscoveryError, NO_HOST),
+    (UsageError, USAGE),
+    (Busy, TEMPORARY),
     (errors.ConfigurationError, CONFIGURATION),
 )
 

@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Any, TextIO
 
+from portmail.cli.counting import Tally
+from portmail.cli.outcomes import Outcome, State
 from portmail.errors import DeliveryError, PortmailError, Rejected
 from portmail.receipt import Attempt, Receipt
 from portmail.reply import Reply
@@ -22,6 +24,12 @@ def tell(text: str, *, to: TextIO | None = None) -> None:
     except OSError:
         with contextlib.suppress(OSError, ValueError):  # what is left in its buffer goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def tell_aside(text: str) -> None:
+    """Print a line on standard error; nowhere where there is none."""
+    if sys.stderr is not None:
+        tell(text, to=sys.stderr)
 
 
 def print_receipt(receipt: Receipt, *, as_json: bool) -> None:
@@ -65,6 +73,32 @@ def receipt_as_data(receipt: Receipt) -> dict[str, Any]:
         "tls": {"version": tls.version, "cipher": tls.cipher, "peer_name": tls.peer_name} if tls else None,
         "attempts": [_attempt(attempt) for attempt in receipt.attempts],
         "duration": round(receipt.duration, 3),
+    }
+
+
+def outcome_as_data(outcome: Outcome) -> dict[str, Any]:
+    """What became of one message of many, as JSON-ready data."""
+    return {
+        "key": outcome.key,
+        "state": outcome.state.value,
+        "message_id": outcome.message_id,
+        "accepted": list(outcome.accepted),
+        "refused": {who: _reply(reply) for who, reply in outcome.refused.items()},
+        "error": type(outcome.error).__name__ if outcome.error else None,
+        "text": str(outcome.error) if outcome.error else None,
+    }
+
+
+def summary_as_data(tally: Tally, *, code: int, complete: bool) -> dict[str, Any]:
+    """What became of all of them, of this run and of earlier ones, as JSON-ready data."""
+    settled = (state for state in State if state is not State.BEGUN)
+    return {
+        "summary": {state.value: tally.count(state) for state in settled},
+        "earlier": tally.earlier.total(),
+        "partly_accepted": tally.partly,
+        "complete": complete,
+        "seconds": round(tally.elapsed, 3),
+        "exit_code": code,
     }
 
 

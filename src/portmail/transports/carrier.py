@@ -61,7 +61,7 @@ class Carrier:
     """One connection on its way with mail. `rest` is for how many seconds it may stay open unused.
 
     Attributes:
-        first: the first transaction that was begun here.
+        first: the transaction that was begun as soon as the connection was open, if there was one.
         carried: how many messages the server accepted here.
 
     Raises:
@@ -78,7 +78,8 @@ class Carrier:
         self._reader = ReplyReader()
         self._loop = asyncio.get_running_loop()
         self._watch = Watch(self._loop, ring=self._ring)
-        self._gone = self._proving = False
+        self._fresh = True
+        self._resting = self._proving = self._gone = False
         self._again: asyncio.Handle | None = None
         self._line = _Line(self)
         session.wire.check_silence()
@@ -115,8 +116,10 @@ class Carrier:
         if transaction is None:
             return
         exchange = self._exchange
-        self.first = self.first or transaction
-        self._proving = exchange.idle and self._watch.elapsed > _STALE
+        self._proving = self._resting and self._watch.elapsed > _STALE
+        if self._fresh:
+            self.first = transaction
+        self._fresh = self._resting = False
         exchange.begin(transaction, proof=self._proving)
 
     def _hold_back(self, exc: Exception) -> None:
@@ -146,7 +149,7 @@ class Carrier:
             return
         if exchange.ended:
             self._report()
-        if exchange.idle and self._reader.amid:  # what comes now, nobody asked for
+        if not exchange.unanswered and self._reader.amid:  # what comes now, nobody asked for
             self.end(Failure(Phase.WAITING, Cause.SURPRISE, "the beginning of a reply, unasked"))
             return
         self.go()
@@ -192,13 +195,14 @@ class Carrier:
     def _wait(self) -> None:
         """Nothing can be done before something comes."""
         awaited = self._exchange.awaited
-        if awaited is None:
-            self._watch.set(self._rest)
-            self._owner.resting(self)
-        else:
+        if awaited is not None:
             phase, transaction = awaited
             seconds = transaction.deadline.seconds(phase)
             self._watch.set(min(seconds, _PROOF) if self._proving else seconds)
+        elif not self._resting:
+            self._fresh, self._resting = False, True
+            self._watch.set(self._rest)
+            self._owner.resting(self)
 
     def _ring(self) -> None:
         """It took too long."""
