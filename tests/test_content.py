@@ -457,3 +457,9 @@ def test_an_explicit_envelope_leaves_the_header_alone() -> None:
     assert [box.path for box in submission.envelope.recipients] == ["a@example.org"]
     assert (field(submission.content.data, "From"), field(submission.content.data, "To")) == ([ME], [YOU])
     assert Submission.of(RAW, sender="").envelope.sender is None
+
+
+def test_a_message_id_is_of_the_domain_that_the_message_is_from() -> None:
+    assert Submission.of(new()).content.message_id.endswith("@example.org>")
+    literal = Submission.of(new(), sender="me@[127.0.0.1]").content.message_id
+    assert literal.endswith("@127.0.0.1>")
