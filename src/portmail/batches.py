@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Generic
 
 from portmail.bulk import Bulk, M, Result
+from portmail.errors import Unreachable
 
 _MOST = 16
 """Messages handed over at a time; a hand-over costs about as much as three of them."""
@@ -48,6 +49,9 @@ class Batches(Generic[M]):
 
 async def exchange(bulk: Bulk[M], batch: Iterable[M], *, last: bool) -> list[Result[M]]:
     """Put a batch in, take results out. Waits for some where there is no room, or nothing more will come."""
+    if asyncio.get_running_loop() is not bulk.loop:  # closed meanwhile: what was under way has its result
+        bulk.closed = True
+        return bulk.take() + [Result(message, None, closed()) for message in batch]
     for message in batch:
         await bulk.put(message)
     if bulk.over or (bulk.room.is_set() and not last):
@@ -62,3 +66,9 @@ async def exchange(bulk: Bulk[M], batch: Iterable[M], *, last: bool) -> list[Res
         exc.add_note("portmail: of messages under way, those that were begun are finished, nobody is told")
         raise
     return bulk.take()
+
+
+
+def closed() -> Unreachable:
+    """What is told of messages that a submitter had taken, and not begun, when it was closed."""
+    return Unreachable("Not sent: the submitter was closed while it was sending.", temporary=True)

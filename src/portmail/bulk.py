@@ -63,12 +63,16 @@ class Bulk(Generic[M]):
     Attributes:
         arrived: set while there are results.
         room: set while more may be put in; where it is not, each comes when some are over.
+        loop: where they are under way.
+        closed: whether that has ended.
     """
 
     def __init__(self, pool: Pool, *, settings: Settings, before_commit: BeforeCommit[M] | None) -> None:
         self.arrived = asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
+        self.loop = asyncio.get_running_loop()
+        self.closed = False
         self._pool = pool
         self._settings = settings
         self._before_commit = before_commit

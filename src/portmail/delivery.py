@@ -95,7 +95,7 @@ class Delivery:
         try:
             left = self._take(job)
         except Exception as exc:  # noqa: BLE001  # told to whoever waits
-            policy = self._settings.retry
+            self._job, policy = None, self._settings.retry
             if policy is None or self._pool.closed or not worth_retrying(exc, policy=policy):
                 self._told(None, exc)
             else:
@@ -132,7 +132,7 @@ class Delivery:
         """Send to those who are left as well: a limit is for one transaction (RFC 5321 4.5.3.1.10)."""
         while left:
             more = await self._ride(recipients=left)
-            if more.verdict not in (Verdict.ACCEPTED, Verdict.IN_DOUBT):
+            if more.error or more.verdict not in (Verdict.ACCEPTED, Verdict.IN_DOUBT):
                 break  # they stay refused, by the reply that they had
             job, left = more, self._take(more)
         return self._receipt(job)

@@ -11,8 +11,8 @@ from portmail.transaction import CLOSING, Transaction
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds. A server that is asked again at once will say the same."""
 
-_WELL = 20
-"""Messages accepted in a row, after which one more connection is tried."""
+_WELL, _WELL_AT_MOST = 20, 1280
+"""Messages accepted in a row, after which one more connection is tried: more each time it was in vain."""
 
 _EACH = 4
 """Jobs for each connection that may wait before another is opened. To open one takes some six round
@@ -26,7 +26,10 @@ _ALWAYS = ("4.7.", "4.3.2")
 
 
 class Pace:
-    """How many connections there may be, and until when nothing is begun. `most` is the user's bound."""
+    """How many connections there may be, and until when nothing is begun. `most` is the user's bound.
+
+    `served` is whether the server has accepted anything so far.
+    """
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -34,6 +37,8 @@ class Pace:
         self._pause = 0.0
         self._until = 0.0
         self._accepted = 0
+        self._wanted = _WELL // 2  # doubled when it is first needed
+        self.served = False
 
     def hear(self, transaction: Transaction, *, carried: int, connections: int, now: float) -> None:
         """A transaction ended on a connection that has carried so many messages.
@@ -56,14 +61,13 @@ class Pace:
         """Begin nothing for a while, longer each time, and go on with half of the connections."""
         if now < self._until:
             return  # all connections are told the same at the same time: it counts once
-        self._accepted = 0
-        self.bound = max(1, connections // 2)
+        self.limit(connections // 2)
         self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, self._pause * 2))
         self._until = now + self._pause
 
     def limit(self, connections: int) -> None:
         """The server takes no more connections than these."""
-        self._accepted = 0
+        self._accepted, self._wanted = 0, min(self._wanted * 2, _WELL_AT_MOST)
         self.bound = max(1, connections)
 
     def wait(self, now: float) -> float:
@@ -77,9 +81,10 @@ class Pace:
         return connections == 0 or waiting > _EACH * connections or waited > _PATIENCE
 
     def _well(self) -> None:
+        self.served = True
         if self._pause == 0.0 and self.bound == self.most:
             return
         self._accepted += 1
-        if self._accepted >= _WELL:
+        if self._accepted >= self._wanted:
             self._accepted, self._pause = 0, self._pause / 2 if self._pause > _FIRST_PAUSE else 0.0
             self.bound = min(self.most, self.bound + 1)

@@ -27,10 +27,10 @@ from portmail.waiting import Waiting
 REST = 60.0
 """Seconds that a session stays open unused."""
 
-_GLANCE = 1.0
-"""Seconds between looks at a queue that does not move."""
+_GLANCE, _TICK = 1.0, 0.05
+"""Seconds between looks at a queue that does not move: at most, and at least."""
 
-_WIND_UP = 5.0
+_WIND_UP = 3.0
 """Seconds that what is under way gets when a pool is closed."""
 
 _ENVELOPE = (Phase.MAIL, Phase.RCPT, Phase.DATA)
@@ -44,7 +44,7 @@ class Pool:
         self._waiting = Waiting()
         self._jobs: dict[Transaction, Job] = {}
         self._crew = Crew()
-        self._opener = Opener(settings, arrived=self._arrived)
+        self._opener = Opener(settings, arrived=self._arrived, stopped=self._serve)
         self._pace = Pace(settings.pool_size)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
@@ -147,9 +147,8 @@ class Pool:
                 self._over.set()
             return
         if self._timer is None:
-            self._timer = self._loop.call_later(
-                min(_GLANCE, self._waiting.head.deadline.remaining), self._look
-            )
+            seconds = max(_TICK, min(_GLANCE, self._waiting.head.deadline.remaining))
+            self._timer = self._loop.call_later(seconds, self._look)
         if self._pace.wait(self._loop.time()) or (self._opener and not self._crew):
             return
         for carrier in self._crew.resting[:1]:  # it is not made for what waits, and takes up room
@@ -166,10 +165,10 @@ class Pool:
     def _look(self) -> None:
         """The queue has not moved for a while."""
         self._timer = None
-        if not self._opener:  # which knows of time, and tells more
-            for job in self._waiting.take_expired():
-                job.tried(self._settings.routes[0], failure=Failure(Phase.WAITING, Cause.OUT_OF_TIME))
-                job.done(job)
+        # A walk knows itself how much time its job has, and will tell more.
+        for job in self._waiting.take_expired(but=self._opener.jobs):
+            job.tried(self._settings.routes[0], failure=Failure(Phase.WAITING, Cause.OUT_OF_TIME))
+            job.done(job)
         self._serve()
 
     def _arrived(self, reached: Reached, head: Job) -> None:
@@ -181,10 +180,14 @@ class Pool:
             carrier = Carrier(reached.session, owner=self, rest=REST)
             self._crew.join(carrier)
             carrier.go()
-        elif self._crew:  # what is open will do
-            self._pace.limit(len(self._crew))
+        elif self._crew or self._opener:  # what is open, or being opened, will do
+            self._pace.limit(len(self._crew) + len(self._opener))
         else:
-            for job in self._waiting.take_like(head):
+            busy = self._pace.served and reached.busy
+            if busy:
+                self._pace.slow_down(connections=0, now=self._loop.time())
+            # A server that is busy now will have time for the others later.
+            for job in self._waiting.take_like(head, most=1 if busy else None):
                 job.attempts += reached.attempts
                 job.because, job.error = reached.because, reached.error
                 job.done(job)

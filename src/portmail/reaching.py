@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from portmail.cause import Cause
+from portmail.cause import Cause, Nature
 from portmail.failure import Failure, Phase
 from portmail.opening import Opening, Ready, first_ready
 from portmail.receipt import Attempt
@@ -33,6 +33,13 @@ class Reached(NamedTuple):
     attempts: tuple[Attempt, ...] = ()
     because: BaseException | None = None
     error: Exception | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a server said "later", before it was shown a credential."""
+        shown = any(attempt.phase is Phase.AUTH for attempt in self.attempts)
+        natures = [attempt.error.nature for attempt in self.attempts if attempt.error]
+        return Nature.TRANSIENT in natures and not shown
 
 
 class Reach:

@@ -93,6 +93,11 @@ class ReplyReader:
         """Whether octets of an unfinished reply are waiting for the rest."""
         return bool(self._tail or self._lines or self._broken)
 
+    @property
+    def broken(self) -> bool:
+        """Whether octets came that are no reply."""
+        return self._broken is not None
+
     def feed(self, data: bytes) -> list[Reply]:
         """Take what arrived; return the replies that are complete now, in order.
 

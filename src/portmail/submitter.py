@@ -225,7 +225,7 @@ class Submitter(_Door):
 
         `messages` is read in the calling thread, `before_commit` is called in another.
         """
-        from portmail.batches import Batches, exchange
+        from portmail.batches import Batches, closed, exchange
 
         bulk = self._loop.run(lambda: self._bulk(before_commit))
         batches = Batches(messages)
@@ -233,6 +233,8 @@ class Submitter(_Door):
             while not (batches.ended and bulk.over):
                 batch = batches.take(octets_each=bulk.octets_each) if bulk.room.is_set() else []
                 yield from self._loop.run(partial(exchange, bulk, batch, last=batches.ended))
+                if bulk.closed:
+                    raise closed()
             if batches.error is not None:
                 raise batches.error
         finally:

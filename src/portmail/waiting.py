@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from portmail.job import Job
 from portmail.receipt import Attempt
@@ -29,7 +29,8 @@ class Waiting:
         self._jobs.append(job)
 
     def put_back(self, job: Job) -> None:
-        """One that comes back, before anything of it was committed."""
+        """One that comes back, before anything of it was committed: as if it had not been begun."""
+        job.transaction = None
         self._jobs.appendleft(job)
 
     def take(self, route: Route) -> Job | None:
@@ -50,20 +51,19 @@ class Waiting:
         """Take them all out."""
         return self._take(list(self._jobs))
 
-    def take_expired(self) -> list[Job]:
-        """Take out those whose time is over."""
-        return self._take([job for job in self._jobs if job.deadline.remaining == 0])
+    def take_expired(self, *, but: Container[Job]) -> list[Job]:
+        """Take out those whose time is over, except these."""
+        return self._take([job for job in self._jobs if job.deadline.remaining == 0 and job not in but])
 
-    def take_like(self, head: Job) -> list[Job]:
+    def take_like(self, head: Job, *, most: int | None = None) -> list[Job]:
         """Take out those that would go the same way as this one, and have no more time than it."""
         in_time = head.deadline.remaining > 0
-        return self._take(
-            [
-                job
-                for job in self._jobs
-                if job.excluded == head.excluded and (in_time or job.deadline.remaining == 0)
-            ]
-        )
+        alike = [
+            job
+            for job in self._jobs
+            if job.excluded == head.excluded and (in_time or job.deadline.remaining == 0)
+        ]
+        return self._take(alike[:most])
 
     def tell(self, attempts: Sequence[Attempt]) -> None:
         """All that wait have seen these attempts."""

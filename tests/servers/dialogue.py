@@ -75,6 +75,11 @@ class Player:
         return b"".join(bytes(visit.received) for visit in self._seen)
 
     @property
+    def arrivals(self) -> list[bytes]:
+        """What clients sent, decrypted, in the pieces in which it arrived."""
+        return [octets for visit in self._seen for octets in visit.arrivals]
+
+    @property
     def bodies(self) -> list[bytes]:
         """Contents and chunks as they travelled, without the final dot; dots are still stuffed."""
         return [body for visit in self._seen for body in visit.bodies]

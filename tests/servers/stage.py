@@ -57,6 +57,7 @@ class Visit:
     transcript: list[str] = field(default_factory=list)
     plaintext: bytearray = field(default_factory=bytearray)
     received: bytearray = field(default_factory=bytearray)
+    arrivals: list[bytes] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     mismatch: str | None = None
     ended: threading.Event = field(default_factory=threading.Event)
@@ -90,6 +91,7 @@ class Stage:
     def noted(self, data: bytes) -> bytes:
         """Keep octets that the client sent."""
         self.visit.received += data
+        self.visit.arrivals.append(data)
         if self.wire.tls is None:
             self.visit.plaintext += data
         return data

@@ -149,8 +149,8 @@ class Carrier:
             return
         if exchange.ended:
             self._report()
-        if not exchange.unanswered and self._reader.amid:  # what comes now, nobody asked for
-            self.end(Failure(Phase.WAITING, Cause.SURPRISE, "the beginning of a reply, unasked"))
+        if self._reader.broken or (not exchange.unanswered and self._reader.amid):
+            self.end(Failure(Phase.WAITING, Cause.SURPRISE, "behind a reply came what nobody asked for"))
             return
         self.go()
 
