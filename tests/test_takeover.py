@@ -21,6 +21,7 @@ from portmail.route import Route
 from portmail.sandbox.certificates import Authority
 from portmail.security import Security, evidence_of
 from portmail.transports.smtp import greeted
+from portmail.transports.tls import cause_of
 from tests.proof.contract_aiosmtplib import END, FIRST, allowed
 from tests.servers.dialogue import play
 
@@ -150,3 +151,8 @@ def test_the_contract_is_with_all_versions_that_an_installation_may_get() -> Non
     listing = "aiosmtplib (6.0.0)\nAvailable versions: 6.0.0, 5.2.0, 5.1.10, 5.1.4rc1, 5.1.3, 5.1.2, 4.0.2\n"
     assert allowed(listing) == ["5.1.3", "5.1.10", "5.2.0"]
     assert allowed("aiosmtplib (5.1.2)\n") == []
+
+
+@pytest.mark.parametrize("cut", [ssl.SSLEOFError, ssl.SSLWantReadError, ssl.SSLWantWriteError])
+def test_a_handshake_that_was_cut_off_is_no_complaint_of_tls(cut: type[ssl.SSLError]) -> None:
+    assert cause_of(cut("operation did not complete")) is None

@@ -131,7 +131,8 @@ def cause_of(error: BaseException) -> tuple[Cause, str] | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         cause = _BY_VERIFY_CODE.get(error.verify_code, Cause.CERTIFICATE_INVALID)
         return cause, error.verify_message
-    if isinstance(error, ssl.SSLEOFError):  # cut off: nothing that TLS itself complains of
+    # Cut off: nothing that TLS itself complains of.
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLWantReadError | ssl.SSLWantWriteError):
         return None
     if isinstance(error, ssl.SSLError):
         reason = error.reason or str(error)
