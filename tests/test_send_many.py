@@ -699,3 +699,46 @@ def test_a_server_that_goes_away_for_good(relay: Sandbox) -> None:
     assert kinds["accepted"] + kinds["InDoubt"] == len(relay.messages)
     assert kinds["accepted"] >= 48
     assert kinds["Unreachable"] == 200 - len(relay.messages) > 100
+
+
+@each_door
+def test_one_message_object_may_serve_for_all(door: str, relay: Sandbox) -> None:
+    def letters() -> Iterator[EmailMessage]:
+        letter = message()
+        for number in range(40):
+            del letter["To"]
+            letter["To"] = f"reader{number}@example.org"
+            yield letter
+
+    results = send_all(door, relay, letters(), pool_size=1)
+    readers = [f"reader{number}@example.org" for number in range(40)]
+    assert sorted(received.recipients[0] for received in relay.messages) == sorted(readers)
+    assert sorted(str(received.message["To"]) for received in relay.messages) == sorted(readers)
+    assert sorted(result.receipt.accepted[0] for result in results if result.receipt) == sorted(readers)
+
+
+@each_door
+def test_what_fails_at_once_is_not_read_ahead_either(door: str, relay: Sandbox) -> None:
+    taken = 0
+
+    def source() -> Iterator[bytes]:
+        nonlocal taken
+        for _ in range(2000):
+            taken += 1
+            yield b"From: me@example.org\r\n\r\nto nobody\r\n"
+
+    def ahead() -> Iterator[int]:
+        with portmail.Submitter(**wishes_for(relay, pool_size=1)) as mail:
+            for number, _ in enumerate(mail.send_many(source()), 1):
+                yield taken - number
+
+    async def scenario() -> int:
+        most = number = 0
+        async with portmail.AsyncSubmitter(**wishes_for(relay, pool_size=1)) as mail:
+            async for _ in mail.send_many(source()):
+                number += 1
+                most = max(most, taken - number)
+                await asyncio.sleep(0)
+        return most
+
+    assert (max(ahead()) if door == "sync" else run(scenario())) <= 64

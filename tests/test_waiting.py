@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from portmail.cause import Cause
 from portmail.failure import Failure, Phase
 from portmail.job import Job
+from portmail.reaching import Reached
 from portmail.receipt import Attempt
 from portmail.route import Route
 from portmail.security import Security
@@ -83,22 +85,48 @@ def test_one_that_is_not_there_may_be_taken_out_all_the_same() -> None:
     assert len(waiting) == 0
 
 
-def test_those_whose_time_is_over_are_taken_out() -> None:
-    over, in_time, over_too = job(remaining=0), job(), job(remaining=0)
-    waiting = queue(over, in_time, over_too)
-    assert waiting.take_expired(but=()) == [over, over_too]
-    assert waiting.head is in_time
-    assert waiting.take_expired(but=()) == []
+def test_those_whose_time_is_over_are_told_so() -> None:
+    over, in_time, over_too, walks = job(remaining=0), job(), job(remaining=0), job(remaining=0)
+    waiting = queue(over, in_time, walks, over_too)
+    failure = Failure(Phase.WAITING, Cause.OUT_OF_TIME)
+    waiting.expire(failure, route=ONE, but=(walks,))
+    assert [[it.error for it in one.attempts] for one in (over, over_too)] == [[failure], [failure]]
+    assert (waiting.take(ONE), waiting.take(ONE)) == (in_time, walks)
 
 
 @pytest.mark.parametrize("expired", [False, True])
-def test_those_that_would_go_the_same_way_share_its_end(expired: bool) -> None:
+@pytest.mark.parametrize("most", [None, 1])
+def test_those_that_would_go_the_same_way_share_its_end(expired: bool, most: int | None) -> None:
     head = job(ONE, remaining=0 if expired else 60)
     alike, late, other = job(ONE), job(ONE, remaining=0), job()
     waiting = queue(head, alike, late, other)
-    taken = waiting.take_like(head)
-    assert taken == ([head, late] if expired else [head, alike, late])
-    assert waiting.take(ONE) is other
+    attempt = Attempt(TWO, Phase.CONNECT, Failure(Phase.CONNECT, Cause.REFUSED), Verdict.NEXT_ROUTE, 0.1)
+    waiting.tell_unreached(Reached(attempts=(attempt,)), head, most=most)
+    told = [one for one in (head, alike, late, other) if one.attempts == [attempt]]
+    assert told == ([head, late] if expired else [head, alike, late])[:most]
+    assert len(waiting) == 4 - len(told)
+
+
+def test_a_weaker_route_is_not_for_one_whose_secure_route_failed_to_be_secure() -> None:
+    warned, other = job(), job()
+    warned.danger.set()
+    waiting = queue(warned, other)
+    relay = Route("mail.example.com", 25, Security.OPPORTUNISTIC)
+    assert waiting.take(relay) is other
+    assert waiting.take(relay) is None
+    assert waiting.take(Route("mail.example.com", 465, Security.IMPLICIT_TLS)) is warned
+
+
+def test_a_refused_login_is_told_to_those_who_were_on_their_way_already() -> None:
+    before = job()
+    refusal = Reached(when=time.monotonic() + 0.001)
+    while time.monotonic() <= refusal.when:
+        pass
+    after = job()
+    waiting = queue(before, after)
+    waiting.tell_older(refusal)
+    assert len(waiting) == 1
+    assert waiting.head is after
 
 
 def test_all_that_wait_are_told_of_attempts() -> None:

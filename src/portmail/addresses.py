@@ -13,7 +13,7 @@ from portmail.envelope import mailbox
 from portmail.errors import AddressError, HeaderError
 
 Headers: TypeAlias = Mapping[str, Sequence[tuple[str, Any]]]
-"""The fields of each name, found by the name in lower case: the name and value as they are kept.
+"""The fields that are read here, found by the name in lower case: the name and value as they are kept.
 
 A value is a structured header, or text as it was parsed or written.
 """
@@ -23,18 +23,23 @@ _DOUBTFUL = (InvalidHeaderDefect, NonPrintableDefect)
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _USUAL_LENGTH = 512
 
+_SENDERS, _RECIPIENTS = ("sender", "from"), ("to", "cc", "bcc")
+_READ = {"resent-date", *(f"{block}{name}" for block in ("", "resent-") for name in _SENDERS + _RECIPIENTS)}
+
 
 def by_name(fields: Iterable[tuple[str, Any]]) -> Headers:
-    """Names and values, for looking up."""
+    """Those of the fields that are read here, for looking up."""
     found: dict[str, list[tuple[str, Any]]] = {}
     for field in fields:
-        found.setdefault(field[0].lower(), []).append(field)
+        name = field[0].lower()
+        if name in _READ:
+            found.setdefault(name, []).append(field)
     return found
 
 
 def sender_in(headers: Headers) -> str:
     """The address of Sender, else the first of From (of the Resent- fields, if any); "" if none."""
-    return next(_addresses(headers, names=("sender", "from")), "")
+    return next(_addresses(headers, names=_SENDERS), "")
 
 
 def recipients_in(headers: Headers) -> tuple[str, ...]:
@@ -43,7 +48,7 @@ def recipients_in(headers: Headers) -> tuple[str, ...]:
     Raises:
         AddressError: a header that does not read as addresses beyond doubt.
     """
-    return tuple(_addresses(headers, names=("to", "cc", "bcc")))
+    return tuple(_addresses(headers, names=_RECIPIENTS))
 
 
 def _addresses(headers: Headers, *, names: Iterable[str]) -> Iterator[str]:
@@ -52,8 +57,7 @@ def _addresses(headers: Headers, *, names: Iterable[str]) -> Iterator[str]:
         raise HeaderError("the message was resent more than once: give sender= and recipients=")
     for wanted in names:
         for name, value in headers.get(f"resent-{wanted}" if blocks else wanted, ()):
-            for address in _structured(name, value=value).addresses:
-                yield address.addr_spec
+            yield from _specs(name, value=value)
 
 
 def read_addresses(name: str, *, text: str) -> Any:
@@ -76,7 +80,8 @@ def _read(name: str, text: str) -> Any:
         raise AddressError(
             f"{name.title()}: {text!r} cannot be read as addresses: write them as Name <me@example.org>"
         ) from exc
-    return _beyond_doubt(name, header=header, text=text)
+    _checked(name, header=header, text=text)
+    return header
 
 
 def one_address(name: str, *, text: str) -> Address:
@@ -93,18 +98,28 @@ def one_address(name: str, *, text: str) -> Address:
 
 
 def _structured(name: str, *, value: Any) -> Any:
+    if not hasattr(value, "addresses"):
+        return read_addresses(name, text=str(value))
+    _checked(name, header=value, text=str(value))
+    return value
+
+
+def _specs(name: str, *, value: Any) -> Iterable[str]:
+    """Every address as it is sent, of a header as it is kept."""
     if hasattr(value, "addresses"):
-        return _beyond_doubt(name, header=value, text=str(value))
-    return read_addresses(name, text=str(value))
+        return _checked(name, header=value, text=str(value))
+    return [address.addr_spec for address in read_addresses(name, text=str(value)).addresses]
 
 
-def _beyond_doubt(name: str, *, header: Any, text: str) -> Any:
+def _checked(name: str, *, header: Any, text: str) -> Iterable[str]:
+    """The addresses of a header that reads as addresses beyond doubt."""
     defects = header.defects
     doubt = next((str(defect) for defect in defects if isinstance(defect, _DOUBTFUL)), "") if defects else ""
     # The parser also decodes encoded words, where RFC 2047 section 5 allows none, and skips
     # comments: an address that is not in the text as it is was not meant.
-    for address in header.addresses:
-        spec = address.addr_spec
+    addresses = header.addresses
+    specs = [address.addr_spec for address in addresses]
+    for address, spec in zip(addresses, specs, strict=True):
         if spec not in text and f'"{address.username}"@{address.domain}' not in text:
             doubt = doubt or f"what is {spec}?"
     if doubt:
@@ -112,7 +127,7 @@ def _beyond_doubt(name: str, *, header: Any, text: str) -> Any:
             f"{name.title()}: {text!r} does not read as addresses beyond doubt ({doubt}): "
             "write them as Name <me@example.org>, separated by commas"
         )
-    return header
+    return specs
 
 
 def in_ascii(name: str, *, value: Any) -> Any:

@@ -74,8 +74,8 @@ class LoopThread:
         if loop is None:
             return _call_here(begin)
         job = _Job(begin, owner=self)
-        loop.call_soon_threadsafe(job.start)
         try:
+            loop.call_soon_threadsafe(job.start)
             while not job.ended.wait(_WIND_UP):
                 if loop.is_closed():
                     raise job.closed()
@@ -138,8 +138,9 @@ class _Job(Generic[T]):
             self._tell(None, exc)
 
     def _tell(self, result: T | None, error: BaseException | None) -> None:
-        self._result, self._error = result, error
-        self.ended.set()
+        if not self.ended.is_set():
+            self._result, self._error = result, error
+            self.ended.set()
 
     def result(self) -> T:
         """What came of it: returned or raised."""
@@ -212,6 +213,9 @@ class _Room:
                 self._start()
             except RuntimeError:
                 self.current = self._thread = None
+            except OSError as exc:
+                self.current = self._thread = None
+                raise Unreachable(f"Not sent: no event loop can be made here: {exc}", temporary=True) from exc
             return self.current
 
     def _start(self) -> None:
@@ -247,8 +251,13 @@ def _live(ready: Future[tuple[asyncio.AbstractEventLoop, Callable[[], None]]]) -
         await stopped.wait()
         await _settled()
 
-    with asyncio.Runner() as runner:
-        runner.run(until_stopped())
+    try:
+        with asyncio.Runner() as runner:
+            runner.run(until_stopped())
+    except BaseException as exc:  # no descriptors for a loop, say
+        if ready.done():
+            raise
+        ready.set_exception(exc)
 
 
 async def _settled() -> None:

@@ -22,13 +22,12 @@ from portmail.errors import (
     ConfigurationError,
     CredentialsUnavailable,
     DeliveryError,
-    InsecureChannel,
     PortmailError,
 )
-from portmail.pool import Pool
+from portmail.pools import Pools
 from portmail.receipt import Receipt
 from portmail.settings import Settings
-from portmail.submission import prepared
+from portmail.submission import Submission, prepared
 
 M = TypeVar("M", bound=AnyMessage)
 
@@ -44,7 +43,7 @@ _OCTETS = 8 * 1024 * 1024
 _IN_A_ROW = 4
 """Messages put in before others have their turn in the loop."""
 
-_OF_THE_ACCOUNT = (AuthenticationFailed, CredentialsUnavailable, InsecureChannel, ConfigurationError)
+_OF_THE_ACCOUNT = (AuthenticationFailed, CredentialsUnavailable, ConfigurationError)
 """Errors that every other message would meet as well. Trying again and again would lock the account."""
 
 
@@ -67,17 +66,18 @@ class Bulk(Generic[M]):
         closed: whether that has ended.
     """
 
-    def __init__(self, pool: Pool, *, settings: Settings, before_commit: BeforeCommit[M] | None) -> None:
+    def __init__(self, pools: Pools, *, settings: Settings, before_commit: BeforeCommit[M] | None) -> None:
         self.arrived = asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
         self.loop = asyncio.get_running_loop()
         self.closed = False
-        self._pool = pool
+        self._pools = pools
         self._settings = settings
         self._before_commit = before_commit
         self._most = _EACH * settings.pool_size
-        self._under_way: dict[Delivery, int] = {}
+        self._taken = 0
+        self._under_way: dict[int, tuple[Delivery, int]] = {}  # by number: a delivery must not know itself
         self._octets = 0
         self._results: list[Result[M]] = []
         self._refused: PortmailError | None = None
@@ -98,20 +98,30 @@ class Bulk(Generic[M]):
 
     async def put(self, message: M) -> None:
         """Start a message on its way. What is wrong with it will be in its result."""
+        submission: Submission | PortmailError
         try:
             submission = await prepared(message, default_sender=self._settings.sender)
-            if self._refused is not None:
-                raise _again(self._refused, message_id=submission.content.message_id)
         except PortmailError as exc:
-            self._tell(Result(message, None, exc))
+            submission = exc
+        await self.start(message, submission)
+
+    async def start(self, message: M, submission: Submission | PortmailError) -> None:
+        """Start a message that was prepared, or tell what is wrong with it."""
+        if not isinstance(submission, PortmailError) and self._refused is not None:
+            submission = _again(self._refused, message_id=submission.content.message_id)
+        if isinstance(submission, PortmailError):
+            self._tell(Result(message, None, submission))
             return
         hook = partial(self._before_commit, message) if self._before_commit else None
-        delivery = Delivery(submission, settings=self._settings, pool=self._pool, before_commit=hook)
-        self._under_way[delivery] = size = submission.content.size
+        pool = await self._pools.here()
+        delivery = Delivery(submission, settings=self._settings, pool=pool, before_commit=hook)
+        size = submission.content.size
+        self._taken += 1
+        self._under_way[self._taken] = delivery, size
         self._octets += size
         if self._count >= self._most or self._octets >= _OCTETS:
             self.room.clear()
-        delivery.start(partial(self._done, message, delivery))
+        delivery.start(partial(self._done, message, self._taken))
 
     def take(self) -> list[Result[M]]:
         """Take the results that there are."""
@@ -122,13 +132,13 @@ class Bulk(Generic[M]):
 
     def close(self) -> None:
         """Nobody waits any more: what was not begun is not sent, what was begun is finished."""
-        for delivery in self._under_way:
+        for delivery, _ in self._under_way.values():
             if not delivery.begun:
                 delivery.give_up()
 
-    def _done(self, message: M, delivery: Delivery, receipt: Receipt | None, error: Exception | None) -> None:
-        self._octets -= self._under_way.pop(delivery)
-        if isinstance(error, _OF_THE_ACCOUNT):
+    def _done(self, message: M, number: int, receipt: Receipt | None, error: Exception | None) -> None:
+        self._octets -= self._under_way.pop(number)[1]
+        if isinstance(error, _OF_THE_ACCOUNT) and not getattr(error, "temporary", False):
             self._refused = error
         if error is not None and not isinstance(error, PortmailError):
             fault = DeliveryError(f"portmail itself failed: was the message sent? {error!r}")
@@ -138,6 +148,8 @@ class Bulk(Generic[M]):
     def _tell(self, result: Result[M]) -> None:
         self._results.append(result)
         self.arrived.set()
+        if self._count >= self._most:
+            self.room.clear()
         self._make_room()
 
     def _make_room(self) -> None:

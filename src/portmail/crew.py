@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from portmail.job import Job
 from portmail.transports.carrier import Carrier
 from portmail.transports.farewells import Farewells
 
@@ -32,6 +33,10 @@ class Crew:
     def busy(self) -> int:
         """How many do not rest."""
         return len(self._all) - len(self._resting)
+
+    def serves(self, job: Job) -> bool:
+        """Whether any of them goes a way that this job may take."""
+        return any(job.may_take(carrier.session.route) for carrier in self._all)
 
     def join(self, carrier: Carrier) -> None:
         """A new one."""

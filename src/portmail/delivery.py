@@ -92,6 +92,7 @@ class Delivery:
         return f"portmail: {some}{note} ({self._submission.content.message_id})"
 
     def _done(self, job: Job) -> None:
+        del job.done  # it knows this, which knows the job: they are to go without the collector
         try:
             left = self._take(job)
         except Exception as exc:  # noqa: BLE001  # told to whoever waits
@@ -99,18 +100,23 @@ class Delivery:
             if policy is None or self._pool.closed or not worth_retrying(exc, policy=policy):
                 self._told(None, exc)
             else:
-                self._going_on = asyncio.ensure_future(self._go_on(self._again(exc)))
+                self._going_on = asyncio.ensure_future(self._go_on(self._again(exc), failed=exc))
             return
         if left:
+            self._job = None
             self._going_on = asyncio.ensure_future(self._go_on(self._carry(left, job)))
         else:
             self._told(self._receipt(job), None)
 
-    async def _go_on(self, way: Coroutine[Any, Any, Receipt]) -> None:
+    async def _go_on(self, way: Coroutine[Any, Any, Receipt], *, failed: Exception | None = None) -> None:
         """More than one job is needed."""
         receipt, error = None, None
         try:
             receipt = await way
+        except asyncio.CancelledError:  # the loop ends in a pause between two tries
+            if failed is not None:
+                self._told(None, failed)
+            raise
         except Exception as exc:  # noqa: BLE001  # told to whoever waits
             error = exc
         self._told(receipt, error)
@@ -133,6 +139,7 @@ class Delivery:
         while left:
             more = await self._ride(recipients=left)
             if more.error or more.verdict not in (Verdict.ACCEPTED, Verdict.IN_DOUBT):
+                self._attempts += more.attempts
                 break  # they stay refused, by the reply that they had
             job, left = more, self._take(more)
         return self._receipt(job)

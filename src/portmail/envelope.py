@@ -64,7 +64,8 @@ class Envelope(NamedTuple):
     @property
     def needs_smtputf8(self) -> bool:
         """Whether any of the addresses needs SMTPUTF8."""
-        return any(box.needs_smtputf8 for box in (self.sender, *self.recipients) if box)
+        paths = [box.path for box in (self.sender, *self.recipients) if box]
+        return not all(map(str.isascii, paths))
 
 
 def mailbox(address: str) -> Mailbox:

@@ -87,14 +87,14 @@ class Exchange(Course):
 
     def _group(self) -> bytes:
         """The commands that may be written together."""
+        if not self.unsaid or (self.unanswered and not self.pipelining):
+            return b""
         if not self.pipelining:
-            if not self.unsaid or self.unanswered:
-                return b""
             line, said = self.unsaid.popleft()
             self.unanswered.append(said)
             return line
-        lines = [line for line, _ in self.unsaid]
-        self.unanswered.extend([said for _, said in self.unsaid])
+        lines, said_of_all = zip(*self.unsaid, strict=True)
+        self.unanswered.extend(said_of_all)
         self.unsaid.clear()
         return b"".join(lines)
 
@@ -102,6 +102,7 @@ class Exchange(Course):
         content = b"".join(self.blocks)  # nothing, unless it travels in one piece
         if transaction.before_commit is not None:
             transaction.before_commit()
+            transaction.before_commit = None  # it knows the transaction's job, which knows the transaction
             if self.over is not None:  # which may drop the connection
                 return b""
         transaction.phase = Phase.FINAL_DOT

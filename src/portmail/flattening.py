@@ -10,10 +10,9 @@ import random
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from email.message import Message
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from portmail.addresses import holds_addresses, in_ascii
 from portmail.attachment import FileLines, FilePart
@@ -35,8 +34,7 @@ _SAMPLE = f"{'=' * 15}{'0' * _DIGITS}=="
 """A boundary as the standard library makes them; how a field is folded depends on its length only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flat:
+class Flat(NamedTuple):
     """A message written out: its fields, by their names in lower case, and all that follows."""
 
     fields: Sequence[_NamedField]

@@ -146,14 +146,23 @@ def _address_text(value: Any) -> str | None:
     return "".join(texts)
 
 
-# Undocumented: where it is not found, nothing is but slower.
-_JOINED = getattr(getattr(headerregistry, "parser", None), "TokenList", object).__str__
+# Undocumented: where they are not found, nothing is but slower.
+_PARSER: Any = getattr(headerregistry, "parser", None)
+_TOKENS: Any = getattr(_PARSER, "TokenList", None)
+_JOINED = frozenset(
+    kind
+    for kind in (vars(_PARSER).values() if _TOKENS else ())
+    if isinstance(kind, type) and issubclass(kind, _TOKENS) and kind.__str__ is _TOKENS.__str__
+)
+"""Tokens whose text is the texts of their tokens, one after the other."""
 
 
 def _collect(tokens: Any, texts: list[str]) -> None:
     # As `str(tokens)`, whose nested generators take most of the time that folding takes.
+    while len(tokens) == 1 and type(tokens[0]) in _JOINED:  # most hold one that holds one
+        tokens = tokens[0]
     for token in tokens:
-        if type(token).__str__ is _JOINED:
+        if type(token) in _JOINED:
             _collect(token, texts)
         else:
             texts.append(str(token))

@@ -75,6 +75,10 @@ class Job:
         """What the last attempt came to."""
         return self.attempts[-1].verdict
 
+    def may_take(self, route: Route) -> bool:
+        """Whether the route is for this message: never a weaker one behind one that failed to be secure."""
+        return route not in self.excluded and (route.security.encrypted or not self.danger.is_set())
+
     @property
     def wanted_login(self) -> bool:
         """Whether the last attempt failed for want of a login."""

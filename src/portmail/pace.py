@@ -11,6 +11,9 @@ from portmail.transaction import CLOSING, Transaction
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds. A server that is asked again at once will say the same."""
 
+_FORGOTTEN = 300.0
+"""Seconds without another request for less, after which the next pause is a short one again."""
+
 _WELL, _WELL_AT_MOST = 20, 1280
 """Messages accepted in a row, after which one more connection is tried: more each time it was in vain."""
 
@@ -61,6 +64,8 @@ class Pace:
         """Begin nothing for a while, longer each time, and go on with half of the connections."""
         if now < self._until:
             return  # all connections are told the same at the same time: it counts once
+        if now - self._until > _FORGOTTEN:
+            self._pause = 0.0
         self.limit(connections // 2)
         self._pause = min(_LONGEST_PAUSE, max(_FIRST_PAUSE, self._pause * 2))
         self._until = now + self._pause

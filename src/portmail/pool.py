@@ -48,8 +48,9 @@ class Pool:
         self._pace = Pace(settings.pool_size)
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        self.closed = False
+        self.closed = self._ended = False
         self._over = asyncio.Event()
+        self._refusal: Reached | None = None
 
     def submit(self, *jobs: Job) -> None:
         """Take jobs; `done` of each is called when it is over."""
@@ -72,11 +73,11 @@ class Pool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_WIND_UP):
                 await self._over.wait()
+        self._ended = True
+        self._serve()
         await self._opener.close()
-        for job in self._waiting.take_all():
-            job.tried(self._settings.routes[0], failure=Failure(Phase.WAITING, Cause.LOST, CLOSED))
-            job.done(job)
         await self._crew.disband()
+        self._serve()  # for what came back from connections that were dropped
 
     def next(self, carrier: Carrier) -> Transaction | None:
         """What this connection begins now."""
@@ -105,22 +106,15 @@ class Pool:
             return
         job.because = transaction.because
         job.tried(carrier.session.route, failure=transaction.failure)
-        if job.verdict is Verdict.NEXT_ROUTE:
-            self._go_elsewhere(job, carrier)
-        else:
-            job.done(job)
-
-    def _go_elsewhere(self, job: Job, carrier: Carrier) -> None:
-        """This route is not made for the message: the others, if any are left."""
-        route = carrier.session.route
-        self._crew.retire(carrier)
-        if job.wanted_login:  # as it will of every message
-            self._opener.demote(route)
-        job.excluded.add(route)
-        if job.excluded.issuperset(self._settings.routes):
-            job.done(job)
-        else:
-            self._waiting.put_back(job)
+        if job.verdict is Verdict.NEXT_ROUTE:  # this one is not made for the message
+            self._crew.retire(carrier)
+            if job.wanted_login:  # as it will of every message
+                self._opener.demote(carrier.session.route)
+            job.excluded.add(carrier.session.route)
+            if not job.excluded.issuperset(self._settings.routes):
+                self._waiting.put_back(job)
+                return
+        job.done(job)
 
     def resting(self, carrier: Carrier) -> None:
         """A connection has nothing to do."""
@@ -139,7 +133,10 @@ class Pool:
             self._loop.call_soon(self._serve)
 
     def _serve(self) -> None:
-        """Give what waits to those who rest; open another session if that is worth it."""
+        """Give what waits to those who rest."""
+        if self._ended:
+            self._waiting.fail(Failure(Phase.WAITING, Cause.LOST, CLOSED), route=self._settings.routes[0])
+            return
         for carrier in self._crew.resting if self._waiting else ():
             carrier.go()
         if not self._waiting:
@@ -149,11 +146,17 @@ class Pool:
         if self._timer is None:
             seconds = max(_TICK, min(_GLANCE, self._waiting.head.deadline.remaining))
             self._timer = self._loop.call_later(seconds, self._look)
+        self._grow()
+
+    def _grow(self) -> None:
+        """Open other sessions if that is worth it."""
         if self._pace.wait(self._loop.time()) or (self._opener and not self._crew):
             return
         for carrier in self._crew.resting[:1]:  # it is not made for what waits, and takes up room
             self._crew.dismiss(carrier)
-        while self._pace.worth_another(
+        if self._refusal is not None and not self._crew:
+            self._waiting.tell_older(self._refusal)  # a password is not shown twice for one message
+        while self._waiting and self._pace.worth_another(
             waiting=len(self._waiting),
             waited=0.0 if self._opener else self._waiting.head.waited,  # one at a time for that
             connections=len(self._crew) + len(self._opener),
@@ -166,31 +169,31 @@ class Pool:
         """The queue has not moved for a while."""
         self._timer = None
         # A walk knows itself how much time its job has, and will tell more.
-        for job in self._waiting.take_expired(but=self._opener.jobs):
-            job.tried(self._settings.routes[0], failure=Failure(Phase.WAITING, Cause.OUT_OF_TIME))
-            job.done(job)
+        out_of_time = Failure(Phase.WAITING, Cause.OUT_OF_TIME)
+        self._waiting.expire(out_of_time, route=self._settings.routes[0], but=self._opener.jobs)
         self._serve()
 
     def _arrived(self, reached: Reached, head: Job) -> None:
         """A walk over the routes has ended."""
         if reached.session is not None:
+            self._refusal, self._pace.most = None, self._settings.pool_size
             if not self._crew:
                 self._waiting.tell(reached.attempts)
             # Nothing can have come in since the walk looked at it.
             carrier = Carrier(reached.session, owner=self, rest=REST)
             self._crew.join(carrier)
             carrier.go()
-        elif self._crew or self._opener:  # what is open, or being opened, will do
-            self._pace.limit(len(self._crew) + len(self._opener))
         else:
-            busy = self._pace.served and reached.busy
-            if busy:
-                self._pace.slow_down(connections=0, now=self._loop.time())
-            # A server that is busy now will have time for the others later.
-            for job in self._waiting.take_like(head, most=1 if busy else None):
-                job.attempts += reached.attempts
-                job.because, job.error = reached.because, reached.error
-                job.done(job)
+            if reached.refused:
+                self._refusal, self._pace.most = reached, max(1, len(self._crew))
+            if self._opener or self._crew.serves(head):  # what is open, or being opened, will do
+                self._pace.limit(len(self._crew) + len(self._opener))
+            else:
+                busy = self._pace.served and reached.busy
+                if busy:
+                    self._pace.slow_down(connections=0, now=self._loop.time())
+                # A server that is busy now will have time for the others later.
+                self._waiting.tell_unreached(reached, head, most=1 if busy else None)
         self._serve()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,13 +27,19 @@ class Reached(NamedTuple):
     """A session, ready for mail, or None; and the attempts that failed on the way.
 
     `because` is what the callable for the secret raised, where that is why there is none. `error`
-    is no attempt's: what is to be raised as it is.
+    is no attempt's: what is to be raised as it is. `when` is when it was told, on the monotonic clock.
     """
 
     session: Session | None = None
     attempts: tuple[Attempt, ...] = ()
     because: BaseException | None = None
     error: Exception | None = None
+    when: float = 0.0
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server refused the credentials for good."""
+        return any(it.phase is Phase.AUTH and it.verdict is Verdict.GIVE_UP for it in self.attempts)
 
     @property
     def busy(self) -> bool:
@@ -79,7 +86,7 @@ class Reach:
             if self._attempts[-1].verdict is not Verdict.NEXT_ROUTE:
                 break
             waiting = [o.route for o in openings if o.failure is None and o is not winner]
-        return Reached(None, tuple(self._attempts), self._because)
+        return Reached(None, tuple(self._attempts), self._because, when=time.monotonic())
 
     def _opening(self, route: Route) -> Opening:
         return Opening(

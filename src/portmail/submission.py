@@ -101,10 +101,19 @@ async def prepared(
 
 def _takes_long(message: AnyMessage) -> bool:
     if isinstance(message, Message):
-        # As it is kept: a part whose content is a file would read that if it were asked.
-        texts = (vars(part).get("_payload") for part in message.walk())
-        return sum(len(text) for text in texts if isinstance(text, str)) > _LARGE
+        return _length_kept(message) > _LARGE
     return isinstance(message, os.PathLike) or (isinstance(message, bytes) and len(message) > _LARGE)
+
+
+def _length_kept(part: object) -> int:
+    """Characters of the texts of a message and its parts."""
+    if not isinstance(part, Message):
+        return 0  # odd, and told when it is read
+    # As it is kept: a part whose content is a file would read that if it were asked.
+    kept = vars(part).get("_payload")
+    if isinstance(kept, list):
+        return sum(map(_length_kept, kept))
+    return len(kept) if isinstance(kept, str) else 0
 
 
 def _loaded(message: AnyMessage) -> Message | bytes:

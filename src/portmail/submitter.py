@@ -81,7 +81,7 @@ class _Door:
     async def _bulk(self, before_commit: BeforeCommit[M] | None) -> Bulk[M]:
         from portmail.bulk import Bulk
 
-        return Bulk(await self._pools.here(), settings=self.settings, before_commit=before_commit)
+        return Bulk(self._pools, settings=self.settings, before_commit=before_commit)
 
 
 class AsyncSubmitter(_Door):
@@ -116,7 +116,9 @@ class AsyncSubmitter(_Door):
         sender: str | None = None,
         recipients: Iterable[str] | None = None,
     ) -> Receipt:
-        """Submit one message: an `EmailMessage`, a `Message`, or octets. Bcc never travels.
+        """Submit one message: an `EmailMessage`, a `Message`, octets, or the path of an .eml file.
+
+        Bcc never travels.
 
         The envelope comes from the header; `sender` (`""` for the null reverse-path) and
         `recipients` replace it.
@@ -228,11 +230,13 @@ class Submitter(_Door):
         from portmail.batches import Batches, closed, exchange
 
         bulk = self._loop.run(lambda: self._bulk(before_commit))
-        batches = Batches(messages)
+        batches = Batches(messages, default_sender=self.settings.sender)
+        over = False
         try:
-            while not (batches.ended and bulk.over):
+            while not (batches.ended and over):
                 batch = batches.take(octets_each=bulk.octets_each) if bulk.room.is_set() else []
-                yield from self._loop.run(partial(exchange, bulk, batch, last=batches.ended))
+                results, over = self._loop.run(partial(exchange, bulk, batch, last=batches.ended))
+                yield from results
                 if bulk.closed:
                     raise closed()
             if batches.error is not None:

@@ -53,7 +53,8 @@ class Deadline:
 
     def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
-        self._end = time.monotonic() + timeouts.total
+        self.started = time.monotonic()
+        self._end = self.started + timeouts.total
 
     @property
     def remaining(self) -> float:

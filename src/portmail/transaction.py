@@ -31,8 +31,8 @@ def unmet(submission: Submission, *, extensions: Extensions) -> Failure | None:
     limit = extensions.size_limit
     if limit is not None and content.size > limit:
         return Failure(Phase.MAIL, Cause.TOO_LARGE, f"{content.size:,} octets, the server takes {limit:,}")
-    needs = {"SMTPUTF8": submission.needs_smtputf8, "8BITMIME": content.needs_8bitmime}
-    missing = [name for name, needed in needs.items() if needed and name not in extensions]
+    needs = (("SMTPUTF8", submission.needs_smtputf8), ("8BITMIME", content.needs_8bitmime))
+    missing = [name for name, needed in needs if needed and name not in extensions]
     if missing:
         return Failure(Phase.MAIL, Cause.EXTENSION_MISSING, " and ".join(missing))
     return None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Container, Sequence
 
+from portmail.failure import Failure
 from portmail.job import Job
+from portmail.reaching import Reached
 from portmail.receipt import Attempt
 from portmail.route import Route
 
@@ -34,10 +37,10 @@ class Waiting:
         self._jobs.appendleft(job)
 
     def take(self, route: Route) -> Job | None:
-        """The first for which this route is not excluded."""
-        if self._jobs and route not in self._jobs[0].excluded:
+        """The first that may take this route."""
+        if self._jobs and self._jobs[0].may_take(route):
             return self._jobs.popleft()
-        job = next((job for job in self._jobs if route not in job.excluded), None)
+        job = next((job for job in self._jobs if job.may_take(route)), None)
         if job is not None:
             self._jobs.remove(job)
         return job
@@ -47,30 +50,43 @@ class Waiting:
         if job in self._jobs:
             self._jobs.remove(job)
 
-    def take_all(self) -> list[Job]:
-        """Take them all out."""
-        return self._take(list(self._jobs))
+    def tell(self, attempts: Sequence[Attempt]) -> None:
+        """All that wait have seen these attempts."""
+        for job in self._jobs:
+            job.attempts += attempts
 
-    def take_expired(self, *, but: Container[Job]) -> list[Job]:
-        """Take out those whose time is over, except these."""
-        return self._take([job for job in self._jobs if job.deadline.remaining == 0 and job not in but])
+    def fail(self, failure: Failure, *, route: Route) -> None:
+        """None of them goes out any more."""
+        self._fail(list(self._jobs), failure=failure, route=route)
 
-    def take_like(self, head: Job, *, most: int | None = None) -> list[Job]:
-        """Take out those that would go the same way as this one, and have no more time than it."""
+    def expire(self, failure: Failure, *, route: Route, but: Container[Job]) -> None:
+        """Those do not go out whose time is over, except these."""
+        over = [job for job in self._jobs if job.deadline.remaining == 0 and job not in but]
+        self._fail(over, failure=failure, route=route)
+
+    def tell_unreached(self, reached: Reached, head: Job, *, most: int | None) -> None:
+        """Those do not go out that would go the same way as this one, and have no more time than it."""
         in_time = head.deadline.remaining > 0
         alike = [
             job
             for job in self._jobs
             if job.excluded == head.excluded and (in_time or job.deadline.remaining == 0)
         ]
-        return self._take(alike[:most])
+        self._unreached(alike[:most], reached)
 
-    def tell(self, attempts: Sequence[Attempt]) -> None:
-        """All that wait have seen these attempts."""
-        for job in self._jobs:
-            job.attempts += attempts
+    def tell_older(self, refusal: Reached) -> None:
+        """Those do not go out that were on their way already when this was told."""
+        self._unreached([job for job in self._jobs if job.deadline.started < refusal.when], refusal)
 
-    def _take(self, jobs: list[Job]) -> list[Job]:
+    def _unreached(self, jobs: Sequence[Job], reached: Reached) -> None:
         for job in jobs:
             self._jobs.remove(job)
-        return jobs
+            job.attempts += reached.attempts
+            job.because, job.error = reached.because, copy.copy(reached.error)
+            job.done(job)
+
+    def _fail(self, jobs: Sequence[Job], *, failure: Failure, route: Route) -> None:
+        for job in jobs:
+            self._jobs.remove(job)
+            job.tried(route, failure=failure)
+            job.done(job)

@@ -61,7 +61,7 @@ class Carrier:
     """One connection on its way with mail. `rest` is for how many seconds it may stay open unused.
 
     Attributes:
-        first: the transaction that was begun as soon as the connection was open, if there was one.
+        first: the transaction that was begun as soon as the connection was open, until it is over.
         carried: how many messages the server accepted here.
 
     Raises:
@@ -98,6 +98,9 @@ class Carrier:
             except Exception as exc:  # noqa: BLE001  # of the program's own: `before_commit`, an attachment
                 self._hold_back(exc)
                 return
+            except BaseException:
+                self.abort()
+                raise
             if octets:
                 self._transport.write(octets)
                 budget -= len(octets)
@@ -191,6 +194,8 @@ class Carrier:
         for transaction in ended:
             self.carried += transaction.failure is None
             self._owner.ended(self, transaction)
+            if transaction is self.first:
+                self.first = None
 
     def _wait(self) -> None:
         """Nothing can be done before something comes."""
