@@ -743,3 +743,33 @@ def test_what_fails_at_once_is_not_read_ahead_either(door: str, relay: Sandbox) 
         return most
 
     assert (max(ahead()) if door == "sync" else run(scenario())) <= 64
+
+
+@pytest.mark.parametrize(
+    "messages", [octets(1), message(), 5, "a@example.org"], ids=lambda it: type(it).__name__
+)
+@each_door
+def test_what_is_not_many_messages_is_refused(door: str, messages: Any, relay: Sandbox) -> None:
+    with pytest.raises(portmail.ConfigurationError, match="send_many takes an iterable"):
+        send_all(door, relay, messages)
+
+
+@each_door
+def test_a_hook_that_would_have_to_be_awaited_is_refused(door: str, relay: Sandbox) -> None:
+    async def hook(_message: Any) -> None:
+        pass
+
+    with pytest.raises(portmail.ConfigurationError, match="plain function"):
+        send_all(door, relay, [octets(1)], before_commit=hook)  # type: ignore[arg-type]  # which is what is refused
+    assert relay.messages == ()
+
+
+@each_door
+def test_a_hook_that_wants_to_end_the_program_holds_its_message_back(door: str, relay: Sandbox) -> None:
+    def hook(_message: Any) -> None:
+        raise SystemExit("full")
+
+    (result,) = send_all(door, relay, [octets(1)], before_commit=hook)
+    assert isinstance(result.error, portmail.HeldBack)
+    assert isinstance(result.error.__cause__, SystemExit)
+    assert relay.messages == ()

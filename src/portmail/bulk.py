@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
+import os
 from collections.abc import AsyncIterable, Callable, Iterable
 from dataclasses import dataclass
+from email.message import Message
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
@@ -67,6 +70,10 @@ class Bulk(Generic[M]):
     """
 
     def __init__(self, pools: Pools, *, settings: Settings, before_commit: BeforeCommit[M] | None) -> None:
+        if before_commit is not None and (
+            not callable(before_commit) or inspect.iscoroutinefunction(before_commit)
+        ):
+            raise ConfigurationError("before_commit must be a plain function of one message, not async")
         self.arrived = asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
@@ -164,6 +171,19 @@ def _again(error: PortmailError, *, message_id: str) -> PortmailError:
     if isinstance(same, DeliveryError):
         same.message_id = message_id
     return same
+
+
+def check_many(messages: object, *, kinds: tuple[type, ...] = (Iterable, AsyncIterable)) -> None:
+    """Whether that can be many messages, of one of these kinds.
+
+    Raises:
+        ConfigurationError: it is one, or none.
+    """
+    if isinstance(messages, Message | bytes | str | os.PathLike):
+        raise ConfigurationError("send_many takes an iterable of messages; for one message there is send")
+    if not isinstance(messages, kinds):
+        told = ": AsyncSubmitter takes it" if isinstance(messages, AsyncIterable) else ""
+        raise ConfigurationError(f"send_many takes an iterable, not {type(messages).__name__}{told}")
 
 
 async def feed(bulk: Bulk[M], messages: Iterable[M] | AsyncIterable[M]) -> None:

@@ -40,7 +40,9 @@ if TYPE_CHECKING:  # errors are the lowest floor: only type checkers look up fro
 
 
 class PortmailError(Exception):
-    """Every error of portmail."""
+    """Every error of portmail. `temporary`: whether the same may succeed later."""
+
+    temporary: bool = False
 
 
 class ConfigurationError(PortmailError, ValueError):

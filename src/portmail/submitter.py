@@ -147,16 +147,20 @@ class AsyncSubmitter(_Door):
         password) is not tried for each message again. To stop early and still hear what became of
         each, end `messages`; leaving the loop sends nothing more, and finishes what was begun.
 
-        `before_commit(message)` is called right before the octets leave after which the message may
-        be accepted; if it raises, the message is not sent.
+        `before_commit(message)`, a plain function, is called right before the octets leave after which
+        the message may be accepted; if it raises, the message is not sent (`HeldBack`).
+
+        Nothing is sent before the first result is asked for.
 
         Raises:
+            ConfigurationError: `messages` are not many, or `before_commit` is no function.
             Exception: what `messages` raises, after the results of all that it gave before.
         """
         import asyncio
 
-        from portmail.bulk import feed
+        from portmail.bulk import check_many, feed
 
+        check_many(messages)
         bulk = await self._bulk(before_commit)
         feeding = asyncio.ensure_future(feed(bulk, messages))
         feeding.add_done_callback(lambda _feeding: bulk.arrived.set())
@@ -228,7 +232,9 @@ class Submitter(_Door):
         `messages` is read in the calling thread, `before_commit` is called in another.
         """
         from portmail.batches import Batches, closed, exchange
+        from portmail.bulk import check_many
 
+        check_many(messages, kinds=(Iterable,))
         bulk = self._loop.run(lambda: self._bulk(before_commit))
         batches = Batches(messages, default_sender=self.settings.sender)
         over = False

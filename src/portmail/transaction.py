@@ -85,7 +85,7 @@ class Transaction:
         self.left: list[Mailbox] = []
         self.reply: Reply | None = None
         self.failure: Failure | None = None
-        self.because: Exception | None = None
+        self.because: BaseException | None = None
         self._anonymous = anonymous
         self._unheard = len(self.recipients)
 

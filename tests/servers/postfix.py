@@ -211,7 +211,7 @@ def running(root: Path, *, users: Mapping[str, str], settings: Mapping[str, str]
     with home(root) as path:
         free = free_ports(3 + len(LACKING))
         ports: dict[int, int] = dict(zip((587, 465, 25), free[:3], strict=True))
-        lacking = dict(zip(LACKING, free[3:], strict=True))
+        lacking: dict[str, int] = dict(zip(LACKING, free[3:], strict=True))
         certify(path)
         _write_dovecot(path, users=users)
         _write_postfix(path, ports=ports, lacking=lacking, settings=settings)

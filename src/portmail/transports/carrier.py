@@ -95,12 +95,11 @@ class Carrier:
                 self._begin()
             try:
                 octets = exchange.pull()
-            except Exception as exc:  # noqa: BLE001  # of the program's own: `before_commit`, an attachment
+            except BaseException as exc:  # of the program's own: `before_commit`, an attachment
                 self._hold_back(exc)
+                if isinstance(exc, KeyboardInterrupt):
+                    raise
                 return
-            except BaseException:
-                self.abort()
-                raise
             if octets:
                 self._transport.write(octets)
                 budget -= len(octets)
@@ -125,7 +124,7 @@ class Carrier:
         self._fresh = self._resting = False
         exchange.begin(transaction, proof=self._proving)
 
-    def _hold_back(self, exc: Exception) -> None:
+    def _hold_back(self, exc: BaseException) -> None:
         awaited = self._exchange.awaited
         assert awaited is not None
         if isinstance(exc, RouteFailed):
