@@ -1,6 +1,6 @@
 """Which connection takes the next message? Warm sessions, bounded, shared by all who send.
 
-Jobs wait in one queue. A session takes the next one as soon as it can begin it; another session
+Jobs wait in one queue. A session takes the next one when it has said all of one, or rests; another
 is opened only where that is worth the round trips that it costs. Nobody hammers: the first
 session is opened alone, since it shows the credentials, and `pace.py` says what follows when a
 server asks for less.
