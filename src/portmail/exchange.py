@@ -22,7 +22,8 @@ or that fits no question, is the end of the connection.
 
 Commitment has two phases. All of the content is pulled, and pulled again only when it is with
 the kernel; then comes what commits it (the final dot; with BDAT the last line end), after which
-the message may be accepted without our knowing. (On implicit TLS asyncio may still hold some.) A content that fits into one TLS record is not
+the message may be accepted without our knowing.
+(On implicit TLS asyncio may still hold some of it.) A content that fits into one TLS record is not
 divided: a record is decrypted whole or not at all.
 """
 
