@@ -14,6 +14,7 @@ import pytest
 
 import portmail
 from portmail import Cause, Route, Security
+from portmail.failure import Phase
 from portmail.sandbox import Sandbox
 from portmail.sandbox.certificates import Authority
 from tests.leaks import PASSWORD, USER, traces
@@ -101,11 +102,17 @@ STARTTLS_ATTACKS = {
         Cause.STARTTLS_INJECTION,
     ),
     "EHLO refused": (f"{GREETING}S: 502 5.5.1 no EHLO here", Cause.REFUSED_PERMANENT),
+    "a yes glued to the EHLO reply": (
+        f'{GREETING}RAW "250-mail.example.com\\r\\n250 STARTTLS\\r\\n220 go\\r\\n"',
+        Cause.SURPRISE,
+    ),
     "an EHLO reply glued to the greeting": (
         GLUED_TO_THE_GREETING,
-        Cause.STARTTLS_NOT_OFFERED,
+        Cause.SURPRISE,
     ),
 }
+
+OTHER_ERRORS = {Cause.REFUSED_PERMANENT: portmail.Rejected, Cause.SURPRISE: portmail.Unreachable}
 
 # Attacks of which portmail may say one thing or another, since chance decides what comes first.
 UNSURE = {"answered, then closed", "answered, then reset"}
@@ -144,8 +151,7 @@ def test_on_the_only_route_the_attack_is_named_and_nothing_is_shown(
     (attempt,) = caught.value.attempts
     assert attempt.error is not None
     assert attempt.error.cause is cause or attack in UNSURE
-    insecure = cause is not Cause.REFUSED_PERMANENT
-    assert isinstance(caught.value, portmail.InsecureChannel if insecure else portmail.Rejected)
+    assert isinstance(caught.value, OTHER_ERRORS.get(cause, portmail.InsecureChannel))
 
 
 @pytest.mark.parametrize("attack", STARTTLS_ATTACKS)
@@ -264,6 +270,29 @@ def test_capabilities_from_before_tls_are_forgotten(certificates: Certificates) 
             mail.send(message())
         assert_nothing_shown(player)
     assert "offers no AUTH at all" in str(caught.value)
+
+
+@pytest.mark.parametrize("glued", ["235 2.7.0 welcome\\r\\n", "334 \\r\\n", "250 ok\\r\\n", "23"])
+def test_what_comes_before_the_login_is_no_answer_to_it(
+    glued: str, certificates: Certificates, sandbox: Sandbox
+) -> None:
+    script = f"""{OFFERED}
+        S: 220 go ahead
+        TLS
+        C: EHLO *
+        RAW "250-mail.example.com\\r\\n250 AUTH PLAIN\\r\\n{glued}"
+    """
+    bundle = certificates.ca.parent / "both.pem"
+    bundle.write_bytes(certificates.ca.read_bytes() + sandbox.ca.read_bytes())
+    with play(script, tls=certificates.contexts["good"]) as player:
+        routes = (Route(HOST, player.port, Security.STARTTLS), sandbox.routes[1])
+        with submitter(*routes, ca=bundle) as mail:
+            receipt = mail.send(message(text=TEXT))
+        assert_nothing_shown(player)
+    error = receipt.attempts[0].error
+    assert error is not None
+    assert (error.phase, error.cause) == (Phase.EHLO, Cause.SURPRISE)
+    assert receipt.route == routes[1]
 
 
 def test_the_user_name_alone_is_not_shown_either(certificates: Certificates) -> None:

@@ -296,3 +296,46 @@ def test_families_take_turns() -> None:
     six, four = socket.AF_INET6, socket.AF_INET
     given = [Address(six, ("a",)), Address(six, ("b",)), Address(six, ("c",)), Address(four, ("d",))]
     assert [str(address) for address in interleaved(given)] == ["a", "d", "b", "c"]
+
+
+def test_an_address_that_refused_is_told_once(unused: int) -> None:
+    route = Route("127.0.0.1", unused, Security.PLAINTEXT)
+    with pytest.raises(RouteFailed) as caught:
+        asyncio.run(dial(route, seconds=5.0))
+    assert str(caught.value) == "connect: connection refused: 127.0.0.1"
+
+
+@pytest.fixture
+def unused() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize(
+    ("script", "security", "cause"),
+    [
+        ("SILENCE", Security.PLAINTEXT, Cause.SILENT),
+        ("SILENCE", Security.IMPLICIT_TLS, Cause.NO_REPLY),
+        ("S: 220 mail.example.com ESMTP\nC: EHLO *\nSILENCE", Security.PLAINTEXT, Cause.OUT_OF_TIME),
+    ],
+)
+@pytest.mark.parametrize("total", [1.5, 4.0])
+def test_what_was_waited_for_is_told_when_the_time_is_over(
+    script: str, security: Security, cause: Cause, total: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def attempt() -> portmail.Attempt:
+        monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
+        routes = (Route("127.0.0.1", player.port, security),)
+        async with portmail.AsyncSubmitter(routes=routes, retry=None, timeouts=total) as mail:
+            with pytest.raises(portmail.Unreachable) as caught:
+                await mail.send(message())
+            assert caught.value.temporary
+            return caught.value.attempts[-1]
+
+    with play(script) as player:
+        tried = run_fast(attempt())
+        monkeypatch.undo()
+    assert tried.error is not None
+    assert tried.error.cause is (Cause.OUT_OF_TIME if total < 2 else cause)
+    assert "the time for the whole submission was over" in str(tried.error)

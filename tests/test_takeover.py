@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiosmtplib
 import pytest
+from aiosmtplib.protocol import SMTPProtocol
 
 from portmail.cause import Cause
 from portmail.failure import Failure, Phase, RouteFailed
@@ -20,6 +21,7 @@ from portmail.reply import Reply
 from portmail.route import Route
 from portmail.sandbox.certificates import Authority
 from portmail.security import Security, evidence_of
+from portmail.timeouts import Deadline, Timeouts
 from portmail.transports.smtp import greeted
 from portmail.transports.tls import cause_of
 from tests.proof.contract_aiosmtplib import END, FIRST, allowed
@@ -50,8 +52,7 @@ async def taken_over(
         route=Route(HOST, port, security),
         context=ssl.create_default_context(cafile=ca),
         local_hostname="web1.example",
-        seconds=seconds,
-        longest=60,
+        deadline=Deadline(Timeouts(connect=seconds, greeting=seconds, total=60)),
     )
     try:
         assert (evidence_of(wire.transport) is not None) is (security is Security.IMPLICIT_TLS)
@@ -71,9 +72,16 @@ def refused(
 
 def test_a_connection_is_told_all_that_the_take_over_tells_it() -> None:
     known = inspect.signature(aiosmtplib.SMTP).parameters
-    wanted = {"hostname", "sock", "use_tls", "start_tls", "tls_context", "local_hostname", "timeout"}
+    wanted = {"hostname", "sock", "use_tls", "start_tls", "local_hostname", "timeout"}
     assert wanted - known.keys() == set()
     assert aiosmtplib.SMTP().transport is None
+
+
+def test_what_it_has_read_and_not_used_can_be_seen() -> None:
+    async def made() -> object:
+        return vars(SMTPProtocol(loop=asyncio.get_running_loop()))["_buffer"]
+
+    assert asyncio.run(made()) == b""
 
 
 def test_its_exceptions_are_those_that_the_take_over_reads() -> None:

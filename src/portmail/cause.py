@@ -43,6 +43,7 @@ class Cause(Enum):
     CERTIFICATE_UNTRUSTED = "certificate-untrusted"
     CERTIFICATE_EXPIRED = "certificate-expired"
     CERTIFICATE_INVALID = "certificate-invalid"
+    CLIENT_CERTIFICATE = "client-certificate"
     STARTTLS_NOT_OFFERED = "starttls-not-offered"
     STARTTLS_REFUSED = "starttls-refused"
     STARTTLS_INJECTION = "starttls-injection"
@@ -72,8 +73,18 @@ _FIREWALL = (
     "a firewall on the way is likely; ask the network's operator, or use another of the server's ports"
 )
 _TAMPERED = "do not send over this network until you know why; tell the server's operator"
-_CERTIFICATE = "check the host name; for a private CA give its file as tls_ca (PORTMAIL_CA)"
+_NAME = "check the host name; if it is right, the server needs a certificate that names it (subjectAltName)"
+_ISSUER = (
+    "for a private CA give its file as tls_ca (PORTMAIL_CA); for a public one the server has to send the "
+    "intermediate certificates along"
+)
+_RENEW = (
+    "the server needs another certificate; a private CA made by hand may lack the key usage or the key "
+    "identifiers that RFC 5280 wants"
+)
 _SERVER = "the server's operator can tell"
+TURNED_AWAY = "the server takes nothing from this machine: its operator can tell, or use another server"
+"""What to do about a permanent reply that came before a message was spoken of."""
 
 FACTS: Mapping[Cause, Fact] = MappingProxyType(
     {
@@ -120,16 +131,21 @@ FACTS: Mapping[Cause, Fact] = MappingProxyType(
         ),
         Cause.TLS_FAILED: Fact(Nature.INSECURE, "the TLS handshake failed", _SERVER),
         Cause.NO_PROOF: Fact(Nature.INSECURE, "the connection could not prove its encryption", _SERVER),
-        Cause.CERTIFICATE_NAME: Fact(Nature.INSECURE, "the certificate is for another name", _CERTIFICATE),
+        Cause.CERTIFICATE_NAME: Fact(Nature.INSECURE, "the certificate is for another name", _NAME),
         Cause.CERTIFICATE_UNTRUSTED: Fact(
-            Nature.INSECURE, "the certificate's issuer is not trusted", _CERTIFICATE
+            Nature.INSECURE, "the certificate's issuer is not trusted", _ISSUER
         ),
         Cause.CERTIFICATE_EXPIRED: Fact(
             Nature.INSECURE,
             "the certificate's dates do not include today",
             "check this machine's clock; else the server needs a new certificate",
         ),
-        Cause.CERTIFICATE_INVALID: Fact(Nature.INSECURE, "the certificate is not valid", _CERTIFICATE),
+        Cause.CERTIFICATE_INVALID: Fact(Nature.INSECURE, "the certificate is not valid", _RENEW),
+        Cause.CLIENT_CERTIFICATE: Fact(
+            Nature.INSECURE,
+            "the server wants a client certificate that it trusts",
+            "give its file, with the key in it, as client_cert",
+        ),
         Cause.STARTTLS_NOT_OFFERED: Fact(Nature.INSECURE, "the server does not offer STARTTLS", _TAMPERED),
         Cause.STARTTLS_REFUSED: Fact(
             Nature.INSECURE,
@@ -164,8 +180,8 @@ FACTS: Mapping[Cause, Fact] = MappingProxyType(
         ),
         Cause.DENIED: Fact(
             Nature.OTHER_ROUTE,
-            "the server refuses this without a login",
-            "give username and password, or have this machine allowed to relay",
+            "the server refuses this sender, who did not log in",
+            "if the server wants a login, give username and password; else its reply says why it refuses",
         ),
         Cause.REFUSED_TRANSIENT: Fact(Nature.TRANSIENT, "the server said", "try again later"),
         Cause.REFUSED_PERMANENT: Fact(Nature.PERMANENT, "the server said", "change what it complains of"),

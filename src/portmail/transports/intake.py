@@ -7,6 +7,7 @@ from collections import deque
 
 from portmail.cause import Cause
 from portmail.reply import MalformedReply, Reply, ReplyReader
+from portmail.transports.tls import cause_of
 
 
 class WireFailed(Exception):  # turned into a Failure by those who know the phase
@@ -47,7 +48,10 @@ class Intake(asyncio.Protocol):
         self.changed.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """The connection is gone. What a server wants to see of us, it may say when TLS stands already."""
+        tls = cause_of(exc) if exc is not None else None
+        if tls is not None and tls[0] is Cause.CLIENT_CERTIFICATE:
+            self.over(*tls)
         self.over(Cause.LOST, str(exc or "closed by the server"))
 
     def pause_writing(self) -> None:

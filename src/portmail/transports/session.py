@@ -20,6 +20,9 @@ _NO_EHLO = (500, 501, 502, 504, 550)
 """How a server says that it has no EHLO (RFC 5321 section 4.1.4)."""
 
 
+_BROKEN_OFF = (Cause.NO_REPLY, Cause.LOST)
+
+
 class Session(NamedTuple):
     """A connection, ready: what the server offers now, and what the channel has proved."""
 
@@ -42,6 +45,13 @@ class Dialogue:
         """Write a command, return its reply. Raises `RouteFailed` in this phase."""
         try:
             return await self.wire.command(line, seconds=self.deadline.seconds(phase))
+        except WireFailed as exc:
+            raise RouteFailed(failure_of(exc, phase=phase, deadline=self.deadline)) from None
+
+    def check_silence(self, *, phase: Phase) -> None:
+        """Raise `RouteFailed` in this phase if the server said what nobody asked for."""
+        try:
+            self.wire.check_silence()
         except WireFailed as exc:
             raise RouteFailed(failure_of(exc, phase=phase, deadline=self.deadline)) from None
 
@@ -84,6 +94,8 @@ async def _ehlo(dialogue: Dialogue, *, route: Route, local_hostname: str) -> Ext
             return Extensions()
     if reply.code != 250:
         raise RouteFailed(Failure.of_reply(Phase.EHLO, reply))
+    # What stands behind it could be taken for the answer to a login.
+    dialogue.check_silence(phase=Phase.EHLO)
     return Extensions.parse(reply)
 
 
@@ -108,7 +120,8 @@ async def _starttls(
         seconds = dialogue.deadline.seconds(Phase.TLS)
         await dialogue.wire.start_tls(context, host=route.host, seconds=seconds)
     except WireFailed as exc:
-        raise RouteFailed(Failure(Phase.TLS, exc.cause, exc.detail)) from None
+        cause = Cause.TLS_FAILED if exc.cause in _BROKEN_OFF else exc.cause  # it had promised TLS
+        raise RouteFailed(Failure(Phase.TLS, cause, exc.detail)) from None
     return True
 
 

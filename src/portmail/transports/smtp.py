@@ -1,9 +1,12 @@
 """How does a connection begin? TCP becomes a greeted connection; the only door to aiosmtplib.
 
-aiosmtplib sets the transport up, speaks implicit TLS, and reads the greeting. Then our `Wire`
+aiosmtplib sets the transport up and reads the greeting, where that is in clear. Then our `Wire`
 takes the transport over, before anything else is said, for reasons of safety: aiosmtplib discards
 octets that come behind the reply to STARTTLS, drops replies that nobody awaits, and does not say
 whether a lost message had its final dot. It is never given a credential.
+
+Implicit TLS is ours from the first octet: aiosmtplib would hide the transport below it, and with
+it whether what was written ever left.
 """
 
 from __future__ import annotations
@@ -22,11 +25,17 @@ from portmail.failure import Failure, Phase, RouteFailed
 from portmail.reply import Reply, printable
 from portmail.route import Route
 from portmail.security import Security
-from portmail.transports.tls import cause_of
+from portmail.timeouts import Deadline
+from portmail.transports.intake import WireFailed
 from portmail.transports.wire import Wire
 
 _CLOSED = 2.0
 """Seconds after which a transport whose socket was shut down is gone."""
+
+_IN_TLS = {Cause.NO_REPLY: Cause.NO_REPLY, Cause.LOST: Cause.DROPPED}
+"""What of a handshake's end says only that nobody is there, on a port where nothing was said before."""
+
+_NO_GREETING = {Cause.LOST: Cause.DROPPED, Cause.SURPRISE: Cause.NOT_SMTP}
 
 
 async def greeted(
@@ -35,39 +44,75 @@ async def greeted(
     route: Route,
     context: ssl.SSLContext,
     local_hostname: str,
-    seconds: float,
-    longest: float,
+    deadline: Deadline,
 ) -> Wire:
     """Take a connected socket over, through implicit TLS if the route has it, to the server's greeting.
-
-    `seconds` are for the handshake and for the greeting, each; `longest` for both.
 
     Raises:
         RouteFailed: in phase TLS or GREETING.
     """
+    if route.security is Security.IMPLICIT_TLS:
+        return await _greeted_in_tls(sock, host=route.host, context=context, deadline=deadline)
+    return await _greeted_in_clear(sock, route=route, local_hostname=local_hostname, deadline=deadline)
+
+
+async def _greeted_in_tls(
+    sock: socket.socket, *, host: str, context: ssl.SSLContext, deadline: Deadline
+) -> Wire:
+    try:
+        transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    wire = Wire(transport)
+    try:
+        await wire.start_tls(context, host=host, seconds=deadline.seconds(Phase.TLS))
+    except WireFailed as exc:
+        raise RouteFailed(Failure(Phase.TLS, _IN_TLS.get(exc.cause, exc.cause), exc.detail)) from None
+    try:
+        reply = await wire.reply(seconds=deadline.seconds(Phase.GREETING))
+    except WireFailed as exc:
+        cause = _NO_GREETING.get(exc.cause, exc.cause)
+        raise RouteFailed(Failure(Phase.GREETING, cause, exc.detail)) from None
+    if reply.code != 220:
+        wire.abort()
+        raise RouteFailed(_unwelcome(reply))
+    return wire
+
+
+async def _greeted_in_clear(
+    sock: socket.socket, *, route: Route, local_hostname: str, deadline: Deadline
+) -> Wire:
+    seconds = deadline.seconds(Phase.GREETING)
     client = SMTP(
         hostname=route.host,
         sock=sock,
-        use_tls=route.security is Security.IMPLICIT_TLS,
+        use_tls=False,
         start_tls=False,
-        tls_context=context,
         local_hostname=local_hostname,
-        timeout=seconds,
+        timeout=None,  # ours holds; with one of its own, a cancel could come before there is a transport
     )
     try:
-        async with asyncio.timeout(longest):
-            await client.connect()
-        return Wire(_live(client))
+        async with asyncio.timeout(seconds):
+            code, text = await client.connect()
+        transport = _live(client)
+        if _overheard(client):
+            transport.abort()
+            raise RouteFailed(Failure(Phase.GREETING, Cause.SURPRISE, "unasked: more than a greeting"))
+        wire = Wire(transport)
+        if wire.dialogue is not None:
+            wire.dialogue.heard(_reply(code, text))
+        return wire
     except (SMTPException, OSError) as exc:
         _end(sock)
-        raise RouteFailed(_failure(exc, route=route)) from None
+        raise RouteFailed(_failure(exc)) from None
     except BaseException:
         _end(sock)
         raise
 
 
 def _end(sock: socket.socket) -> None:
-    """Drop a connection that aiosmtplib closes, which over TLS may wait long for the server's goodbye.
+    """Drop a connection that aiosmtplib closes.
 
     The socket is its transport's. To close it here would pull the descriptor from under the
     transport, and the next one with that number would be taken for it.
@@ -85,25 +130,29 @@ def _live(client: SMTP) -> asyncio.Transport:
     return cast("asyncio.Transport", transport)  # uvloop's is not derived from it
 
 
-def _failure(error: BaseException, *, route: Route) -> Failure:
+def _overheard(client: SMTP) -> bool:
+    """Whether more came with the greeting, of which aiosmtplib says nothing."""
+    return bool(vars(client.protocol).get("_buffer"))
+
+
+def _failure(error: BaseException) -> Failure:
     for exc in _chain(error):
-        if tls := cause_of(exc):
-            return Failure(Phase.TLS, *tls)
         if isinstance(exc, SMTPConnectResponseError | SMTPResponseException):
-            return _unwelcome(exc.code, text=exc.message)
-    implicit = route.security is Security.IMPLICIT_TLS
-    phase = Phase.TLS if implicit else Phase.GREETING
-    if any(isinstance(exc, TimeoutError) for exc in _chain(error)):
-        # On a port without implicit TLS, silence may mean that the port has it.
-        return Failure(phase, Cause.NO_REPLY if implicit else Cause.SILENT)
-    return Failure(phase, Cause.DROPPED)
+            return _unwelcome(_reply(exc.code, exc.message))
+    # Silence may mean that the port has implicit TLS.
+    silent = any(isinstance(exc, TimeoutError) for exc in _chain(error))
+    return Failure(Phase.GREETING, Cause.SILENT if silent else Cause.DROPPED)
 
 
-def _unwelcome(code: int, *, text: str) -> Failure:
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    if 400 <= code < 600:
-        return Failure.of_reply(Phase.GREETING, Reply.from_lines(code, text.split("\n")))
-    return Failure(Phase.GREETING, Cause.NOT_SMTP, printable(text)[:120].strip())
+def _reply(code: int, text: str) -> Reply:
+    readable = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return Reply.from_lines(code, readable.split("\n"))
+
+
+def _unwelcome(reply: Reply) -> Failure:
+    if 400 <= reply.code < 600:
+        return Failure.of_reply(Phase.GREETING, reply)
+    return Failure(Phase.GREETING, Cause.NOT_SMTP, printable(reply.text)[:120].strip())
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -13,8 +13,11 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from portmail.cause import Cause
+from portmail.confidential import Confidential, Mask
+from portmail.log import dialogue
 from portmail.reply import Reply
 from portmail.transports.intake import Intake, WireFailed
+from portmail.transports.records import CutOff, handshake
 from portmail.transports.tls import cause_of
 
 _CLOSING = 421
@@ -25,34 +28,42 @@ _FAREWELL = 3.0
 
 
 class Wire:
-    """One connection: commands and content out, replies in. It takes the transport over."""
+    """One connection: commands and content out, replies in. It takes the transport over.
+
+    Attributes:
+        dialogue: who writes down what is said, if anybody does.
+        mask: what of the replies is not to be repeated; None while nothing confidential was said.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._intake = Intake()
         self._speakable = True
+        self.dialogue = dialogue(transport)
+        self.mask: Mask | None = None
         self._adopt(transport)
 
     def _adopt(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         # Whatever is written is either with the kernel or still ours: `write` waits for that.
-        transport.set_write_buffer_limits(high=1, low=0)
+        transport.set_write_buffer_limits(high=0)
         transport.set_protocol(self._intake)
 
     def check(self) -> None:
         """Raise `WireFailed` if the connection is known to be lost."""
         if self._intake.end is not None:
-            raise WireFailed(*self._intake.end)
+            cause, detail = self._intake.end
+            raise WireFailed(cause, self.mask.beginning(detail) if self.mask else detail)
 
     def check_silence(self) -> None:
         """Raise `WireFailed` if the connection is lost, or the server said what nobody asked for."""
         self.check()
         if self._intake.spoke:
             unread = self._intake.replies
-            said = unread[0] if unread else "the beginning of a reply"
-            self._give_up(Cause.SURPRISE, f"unasked: {said}")
+            said = str(unread[0]) if unread else "the beginning of a reply"
+            self._give_up(Cause.SURPRISE, f"unasked: {self.mask.text(said) if self.mask else said}")
 
-    async def command(self, line: bytes, *, seconds: float) -> Reply:
-        """Write a command, return its reply.
+    async def command(self, line: bytes | Confidential, *, seconds: float) -> Reply:
+        """Write a command, return its reply. What was `Confidential` is blotted out of all replies after it.
 
         Raises:
             WireFailed: no reply in time, the connection was lost, or the server spoke out of turn.
@@ -61,6 +72,11 @@ class Wire:
         closing = bool(unread) and unread[0].code == _CLOSING
         if not closing:
             self.check_silence()
+            if self.dialogue is not None:
+                self.dialogue.said(line)
+            if isinstance(line, Confidential):
+                self.mask = line.mask
+                line = line.octets()
             await self.write(line, seconds=seconds)
         return await self.reply(seconds=seconds)
 
@@ -83,7 +99,12 @@ class Wire:
         await self._until(lambda: False, seconds=seconds)
         if not self._intake.replies:
             self.check()
-        return self._intake.replies.popleft()
+        reply = self._intake.replies.popleft()
+        if self.mask is not None:
+            reply = self.mask.reply(reply)
+        if self.dialogue is not None:
+            self.dialogue.heard(reply)
+        return reply
 
     async def _until(self, enough: Callable[[], bool], *, seconds: float) -> None:
         """Wait until it is enough, the server spoke, or the connection is over."""
@@ -102,28 +123,31 @@ class Wire:
             self.abort()
 
     async def start_tls(self, context: ssl.SSLContext, *, host: str, seconds: float) -> None:
-        """Upgrade to TLS, right after the reply to STARTTLS (RFC 3207 section 4).
+        """Begin TLS: right after the connection, or after the reply to STARTTLS (RFC 3207 section 4).
 
         Raises:
-            WireFailed: octets came behind that reply, or the handshake failed.
+            WireFailed: NO_REPLY in that time, cut off (LOST), the handshake failed, or octets came
+                before it that stand outside of it (STARTTLS_INJECTION).
         """
         if self._intake.spoke:
             self._give_up(Cause.STARTTLS_INJECTION)
+        self.check()
         self._speakable = False  # until the handshake is over, nothing of SMTP can be said
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(seconds):
-                upgraded = await loop.start_tls(self.transport, self._intake, context, server_hostname=host)
+                secured = await handshake(self.transport, context, host=host)
         except TimeoutError:
-            self._give_up(Cause.TLS_FAILED, f"no handshake in {seconds:.0f} s")
-        except OSError as exc:
-            self._give_up(*(cause_of(exc) or (Cause.TLS_FAILED, str(exc) or "cut off")))
+            self._give_up(Cause.NO_REPLY, f"no handshake in {seconds:.0f} s")
+        except CutOff:
+            self._give_up(Cause.LOST, "cut off in the handshake")
+        except ssl.SSLError as exc:
+            self._give_up(*(cause_of(exc) or (Cause.LOST, "cut off in the handshake")))
         except BaseException:
             self.abort()
             raise
-        if upgraded is None:
-            self._give_up(Cause.TLS_FAILED, "cut off")
-        self._adopt(upgraded)
+        self._adopt(secured)
+        if self.dialogue is not None:
+            self.dialogue.secured(secured)
         self._speakable = True
 
     def _give_up(self, cause: Cause, detail: str = "") -> NoReturn:

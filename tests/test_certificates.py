@@ -1,0 +1,172 @@
+"""What is a certificate refused for, and is that what the server showed? Handshakes in memory."""
+
+from __future__ import annotations
+
+import ssl
+import warnings
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from portmail.cause import FACTS, Cause, Nature
+from portmail.transports import tls
+from portmail.transports.tls import CertificateRefused, cause_of, verified_context
+from tests.proof.certificates.ca import AUTHORITY, PAST, Wish, World, issue
+from tests.proof.certificates.cases import CASES, HOST, OTHER, Case, Due
+from tests.proof.certificates.odd import server_context
+
+IN_MEMORY = [case for case in CASES if not (case.change or case.own or case.drip)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"))
+
+
+def shaken(client: ssl.SSLContext, server: ssl.SSLContext, *, host: str = HOST) -> ssl.SSLObject:
+    """The client's end after the handshake, or whatever that raised there."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = client.wrap_bio(to_client, to_server, server_hostname=host)
+    theirs = server.wrap_bio(to_server, to_client, server_side=True)
+    waiting = [ours, theirs]
+    while waiting:
+        for end in tuple(waiting):
+            try:
+                end.do_handshake()
+                waiting.remove(end)
+            except ssl.SSLWantReadError:
+                pass
+    return ours
+
+
+def refused(pem: bytes, *, world: World, host: str = HOST, ca: Path | None = None) -> ssl.SSLError:
+    with pytest.raises(ssl.SSLError) as caught:
+        shaken(verified_context(tls_ca=ca or world.ca), server_context(str(world.file(pem))), host=host)
+    return caught.value
+
+
+def told(error: ssl.SSLError) -> str:
+    found = cause_of(error)
+    assert found
+    assert FACTS[found[0]].nature is Nature.INSECURE
+    return found[1]
+
+
+@pytest.mark.parametrize("case", IN_MEMORY, ids=lambda case: case.name)
+def test_every_certificate_is_believed_or_refused_for_what_is_wrong_with_it(case: Case, world: World) -> None:
+    pem = case.shown(world)
+    if case.due is Due.ACCEPT:
+        server = server_context(str(world.file(pem)))
+        assert shaken(verified_context(tls_ca=world.ca), server, host=case.host).version()
+        return
+    text = told(refused(pem, world=world, host=case.host))
+    assert [words for words in case.told if words not in text] == []
+    assert len(text) < 400
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_what_was_shown_is_told_with_every_version_of_tls(version: ssl.TLSVersion, world: World) -> None:
+    server = server_context(str(world.file(issue(Wish(hosts=(OTHER,)), by=world.root).chain())))
+    server.minimum_version = server.maximum_version = version
+    with pytest.raises(CertificateRefused) as caught:
+        shaken(verified_context(tls_ca=world.ca), server)
+    assert cause_of(caught.value) == (Cause.CERTIFICATE_NAME, f"it is for {OTHER}, not for {HOST}")
+
+
+@pytest.fixture(params=["no such method", "no such attribute", "no such field", "nothing shown"])
+def _withheld(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python does not let anybody see what was shown, in one way or another."""
+
+    def chain(of: ssl.SSLObject) -> list[dict[str, Any]]:
+        if request.param == "no such field":
+            return [{}]
+        if request.param == "nothing shown":
+            return []
+        raise {"no such method": AttributeError, "no such attribute": KeyError}[request.param]
+
+    monkeypatch.setattr(tls, "_chain", chain)
+
+
+@pytest.mark.usefixtures("_withheld")
+def test_where_python_withholds_what_was_shown_the_words_of_openssl_are_told(world: World) -> None:
+    error = refused(issue(Wish(hosts=(OTHER,)), by=world.root).chain(), world=world)
+    assert cause_of(error) == (
+        Cause.CERTIFICATE_NAME,
+        f"Hostname mismatch, certificate is not valid for '{HOST}'.",
+    )
+    assert told(refused(issue(Wish()).chain(), world=world)) == "self-signed certificate"
+
+
+def test_a_trusted_root_that_has_expired_is_told_though_the_server_did_not_show_it(world: World) -> None:
+    old = issue(AUTHORITY.but(name="Old Root", since=PAST - timedelta(9), until=PAST))
+    error = refused(issue(Wish(), by=old).chain(), world=world, ca=world.file(old.pem))
+    assert cause_of(error) == (Cause.CERTIFICATE_EXPIRED, "certificate has expired")
+
+
+def test_what_is_not_in_the_chain_is_not_blamed(world: World) -> None:
+    stray = issue(AUTHORITY.but(name="Stray", since=PAST - timedelta(9), until=PAST))
+    leaf = issue(Wish(since=PAST - timedelta(9), until=PAST.replace(year=2021)), by=world.root)
+    assert told(refused(leaf.chain(stray.der), world=world)) == "it expired on 2021-01-01"
+
+
+def test_authorities_that_vouch_for_each_other_are_not_followed_for_ever(world: World) -> None:
+    here, there = (issue(AUTHORITY.but(name=name)) for name in ("Here", "There"))
+    leaf, one, other = (
+        issue(Wish(), by=here),
+        issue(AUTHORITY.but(name="Here"), by=there),
+        issue(AUTHORITY.but(name="There"), by=here),
+    )
+    text = told(refused(leaf.chain(one.der, other.der), world=world))
+    assert text == "issued by 'Here', which is neither trusted nor sent along by the server"
+
+
+def test_a_private_authority_made_without_care_is_refused_alike_on_every_python(world: World) -> None:
+    flags = verified_context(tls_ca=world.ca).verify_flags
+    assert flags & ssl.VERIFY_X509_STRICT
+    assert flags & ssl.VERIFY_X509_PARTIAL_CHAIN
+    error = refused(issue(Wish(), by=world.lax).chain(), world=world)
+    assert cause_of(error) == (
+        Cause.CERTIFICATE_INVALID,
+        "CA cert does not include key usage extension, against RFC 5280, issued by 'Lax Root'",
+    )
+    assert "private CA" in FACTS[Cause.CERTIFICATE_INVALID].advice
+
+
+def test_an_intermediate_authority_can_be_trusted_by_itself(world: World) -> None:
+    server = server_context(str(world.file(issue(Wish(), by=world.issuer).chain())))
+    assert shaken(verified_context(tls_ca=world.file(world.issuer.pem)), server).version()
+
+
+def alert(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, f"[SSL: {reason}]")
+    error.reason = reason
+    return error
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause", "words"),
+    [
+        ("TLSV1_ALERT_PROTOCOL_VERSION", Cause.TLS_FAILED, "no TLS that is new enough"),
+        ("TLSV13_ALERT_CERTIFICATE_REQUIRED", Cause.CLIENT_CERTIFICATE, "certificate required"),
+        ("TLSV1_ALERT_UNKNOWN_CA", Cause.CLIENT_CERTIFICATE, "unknown ca"),
+        ("SSLV3_ALERT_HANDSHAKE_FAILURE", Cause.TLS_FAILED, "no cipher in common"),
+        ("TLSV1_ALERT_INTERNAL_ERROR", Cause.TLS_FAILED, "tlsv1 alert internal error"),
+        ("WRONG_VERSION_NUMBER", Cause.TLS_ON_PLAIN_PORT, "wrong version number"),
+    ],
+)
+def test_an_alert_is_told_for_what_it_means(reason: str, cause: Cause, words: str) -> None:
+    found = cause_of(alert(reason))
+    assert found
+    assert found[0] is cause
+    assert words in found[1]
+
+
+def test_an_old_server_is_told_to_be_old(world: World) -> None:
+    server = server_context(str(world.file(issue(Wish(), by=world.root).chain())))
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        server.minimum_version, server.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError, match="PROTOCOL"):
+        shaken(verified_context(tls_ca=world.ca), server)
