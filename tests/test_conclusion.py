@@ -169,6 +169,9 @@ def test_advice_is_given_once_and_for_what_ended_the_walk() -> None:
         (Failure(Phase.MAIL, Cause.TOO_LARGE), "Not sent: the message is too large", "smaller"),
         (Failure(Phase.MAIL, Cause.EXTENSION_MISSING), "Not sent: the server cannot", "ASCII addresses"),
         (said(Phase.MAIL, 550), "Not sent: the server refused the message", "what it complains of"),
+        (said(Phase.GREETING, 554), "Not sent: the server refused the connection", "takes nothing from"),
+        (said(Phase.GREETING, 421), "Not sent: the server refused the connection", "try again later"),
+        (Failure(Phase.RCPT, Cause.DENIED), "Not sent: the server refused the message", "its reply says why"),
         (Failure(Phase.EHLO, Cause.NO_MECHANISM), "Not sent: no way to log in", "a token needs XOAUTH2"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -184,7 +187,7 @@ def test_attempts_of_earlier_tries_are_told_first_and_decide_nothing() -> None:
     earlier, now = attempt(said(Phase.AUTH, 535), ROUTES[1]), attempt(SILENT)
     error = conclude(Walk("", (earlier,), (now,)))
     assert type(error) is Unreachable
-    assert error.attempts == (earlier, now)
+    assert (error.attempts, error.decided) == ((earlier, now), now)
     assert str(error).index("535") < str(error).index("silent")
 
 

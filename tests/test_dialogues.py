@@ -447,21 +447,21 @@ def test_a_server_that_quotes_the_login_is_not_quoted(authority: Authority, tls:
     assert "secret" not in f"{caught.value} {caught.value.attempts}"
 
 
-def test_a_server_that_hangs_up_at_auth_costs_the_route_and_the_next_one_is_used(
+def test_a_server_that_hangs_up_at_auth_is_not_shown_the_credentials_on_another_route(
     authority: Authority, tls: ssl.SSLContext
 ) -> None:
-    good = login("PLAIN", PLAIN) + "S: 235 ok\nC: MAIL *\nS: 250 ok\nC: RCPT *\nS: 250 ok\nC: DATA\nS: 354 go"
     with (
         play(login("PLAIN", f"{PLAIN}\nRESET"), tls=tls) as player,
-        play(f"{good}\nBODY\nS: 250 ok", tls=tls) as other,
+        play(login("PLAIN", f"{PLAIN}\nRESET"), tls=tls) as other,
     ):
         routes = tuple(Route(HOST, port, Security.IMPLICIT_TLS) for port in (player.port, other.port))
         wishes = {"username": "me", "password": "secret", "tls_ca": authority.ca_path}
         with portmail.Submitter(routes=routes, **wishes) as mail:  # type: ignore[arg-type]
-            receipt = mail.send(message())
-        other.check()
-    assert receipt.route == routes[1]
-    assert [attempt.verdict for attempt in receipt.attempts] == [Verdict.NEXT_ROUTE, Verdict.ACCEPTED]
+            with pytest.raises(portmail.Unreachable) as caught:
+                mail.send(message())
+        assert (player.connections, other.connections) == (1, 0)
+    assert [attempt.verdict for attempt in caught.value.attempts] == [Verdict.RETRY_LATER]
+    assert caught.value.temporary
 
 
 # Routes without credentials.

@@ -994,6 +994,10 @@ def test_the_next_envelope_leaves_in_one_write_with_what_commits(offered: tuple[
     while talk.messages[0].phase is Phase.CONTENT:
         talk.written, talk.room = b"", 1
         talk.go()
+    if size:  # or in one of its own behind it: then it is known whether what commits has left
+        commits, talk.room = talk.written, 1
+        talk.go()
+        assert commits == (b"\r\n" if "CHUNKING" in offered else b".\r\n")
     commit = "\r\n" if "CHUNKING" in offered else ".\r\n"
     envelope = "MAIL FROM:<2@example.org>\r\nRCPT TO:<b@example.org>\r\n"
     envelope = f"RSET\r\n{envelope}" if "CHUNKING" in offered else f"{envelope}DATA\r\n"
@@ -1212,3 +1216,19 @@ def test_a_connection_on_which_nothing_was_begun_has_nothing_to_say(offered: tup
     assert talk.exchange.awaited is None
     talk.hear("421 4.4.2 idle for too long")
     assert talk.outcome() == ["over"]
+
+
+@EVERY_SERVER
+@pytest.mark.parametrize("size", [0, BIG], ids=["small", "big"])
+@pytest.mark.parametrize("unsent", [False, True])
+def test_a_message_is_in_doubt_only_if_what_commits_it_is_with_the_kernel(
+    offered: tuple[str, ...], size: int, unsent: bool
+) -> None:
+    talk = talk_of(offered, ("a",), size=size).play(ENVELOPE[offered])
+    talk.hear(go_ahead(offered))
+    [message] = talk.begun
+    assert message.phase is Phase.FINAL_DOT
+    talk.exchange.committing = message  # as it is until the machine is asked for more
+    talk.exchange.lost(Failure(Phase.WAITING, Cause.LOST), unsent=unsent)
+    assert message.failure is not None
+    assert (judge(message.failure) is Verdict.IN_DOUBT) is not unsent

@@ -358,7 +358,9 @@ def test_a_good_server_has_every_message_after_as_few_turns_as_can_be(plan: Plan
     assert [it.failure for it in connection.ended] == [None] * len(plan.letters)
     assert [record.accepted for record in connection.model.received] == [True] * len(plan.letters)
     if "PIPELINING" in offered:
-        assert connection.turns == len(plan.letters) + 1
+        # The server may answer before the envelope that is not written together with what commits.
+        divided = sum(it.content.size > AT_ONCE for it in connection.letters)
+        assert len(plan.letters) < connection.turns <= len(plan.letters) + 1 + divided
     else:
         content = 1 if "CHUNKING" in offered else 2
         assert connection.turns == sum(1 + it.recipients + content for it in plan.letters)

@@ -12,7 +12,7 @@ from portmail.cause import Cause, Nature
 from portmail.failure import Failure, Phase
 from portmail.receipt import Attempt
 from portmail.reply import Reply
-from portmail.verdict import Verdict
+from portmail.verdict import OPENING, Verdict
 
 # When no route is left: what was a danger outranks what was said, and that outranks silence.
 _RANK = (Nature.INSECURE, Nature.PERMANENT, Nature.TRANSIENT, Nature.OTHER_ROUTE, Nature.NO_ANSWER)
@@ -23,6 +23,7 @@ _BY_CAUSE: Mapping[Cause, type[errors.DeliveryError]] = {
     Cause.NO_MECHANISM: errors.NoMechanism,
     Cause.NO_SECRET: errors.CredentialsUnavailable,
     Cause.HELD_BACK: errors.HeldBack,
+    Cause.FAULT: errors.InternalError,
 }
 
 _SUMMARY: Mapping[type[errors.DeliveryError], str] = {
@@ -35,8 +36,11 @@ _SUMMARY: Mapping[type[errors.DeliveryError], str] = {
     errors.MessageTooLarge: "Not sent: the message is too large for the server.",
     errors.ExtensionMissing: "Not sent: the server cannot carry this message.",
     errors.HeldBack: "Not sent: the message was held back.",
+    errors.InternalError: "Not sent: portmail itself failed.",
     errors.InDoubt: "In doubt: the message was handed over, but no answer came. It may have been accepted.",
 }
+
+_TURNED_AWAY = "Not sent: the server refused the connection."
 
 _ADVICE: Mapping[type[errors.DeliveryError], str] = {
     errors.AuthenticationFailed: "check the user name and the password or token",
@@ -62,9 +66,9 @@ class Walk:
 
 def conclude(walk: Walk) -> errors.DeliveryError:
     """The error to raise for a walk that ended without a receipt."""
-    deciding = _deciding(walk.attempts)
-    failure = deciding.error or Failure(deciding.phase, Cause.FAULT)
-    kind = _kind(failure, verdict=deciding.verdict)
+    decided = _deciding(walk.attempts)
+    failure = decided.error or Failure(decided.phase, Cause.FAULT)
+    kind = _kind(failure, verdict=decided.verdict)
     told: dict[str, Any] = {
         "attempts": walk.earlier + walk.attempts,
         "temporary": kind is not errors.InDoubt and _temporary(failure, walk=walk),
@@ -75,7 +79,9 @@ def conclude(walk: Walk) -> errors.DeliveryError:
         told |= {"reply": failure.reply, "refused": walk.refused}
     if kind is errors.InDoubt:
         told["accepted"] = walk.accepted
-    return kind(_text(kind, failure=failure, walk=walk), **told)
+    error = kind(_text(kind, failure=failure, walk=walk), **told)
+    error.decided = decided
+    return error
 
 
 def _deciding(attempts: tuple[Attempt, ...]) -> Attempt:
@@ -124,7 +130,8 @@ def _retry_after(failure: Failure) -> float | None:
 
 
 def _text(kind: type[errors.DeliveryError], *, failure: Failure, walk: Walk) -> str:
-    lines = [_SUMMARY[kind]]
+    turned_away = kind is errors.Rejected and failure.phase in OPENING
+    lines = [_TURNED_AWAY if turned_away else _SUMMARY[kind]]
     lines += [f"  {attempt}" for attempt in walk.earlier]
     lines += ["  and again, a little later:"] if walk.earlier else []
     lines += [f"  {attempt}" for attempt in walk.attempts]

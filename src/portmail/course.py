@@ -41,7 +41,8 @@ class Course:
         unsaid: commands to be said, with their octets. `unanswered`: those that wait for a reply.
         envelope: the transaction whose envelope is being judged.
         content: the one whose content is being written; `block` is what of it comes next.
-        committed: the one whose last reply is awaited.
+        committed: the one whose last reply is awaited. `committing` is the same until it is known that what
+            commits it has left; `riding` is whether commands were pulled together with that.
         reset_due: whether the server has to forget something before the next MAIL.
         ended: transactions that are over, in order; the caller takes them out.
         over: why the connection is of no further use, None while it is.
@@ -55,6 +56,8 @@ class Course:
         self.envelope: Transaction | None = None
         self.content: Transaction | None = None
         self.committed: Transaction | None = None
+        self.committing: Transaction | None = None
+        self.riding = False
         self.blocks: Iterator[bytes] = iter(())
         self.block: bytes | None = None
         self.reset_due = False

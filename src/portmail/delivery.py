@@ -6,15 +6,19 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar, cast
 
+from portmail import log
+from portmail.breaking import broken_off
 from portmail.envelope import Mailbox
+from portmail.errors import PortmailError
 from portmail.failure import Phase
 from portmail.job import Job
 from portmail.pool import Pool
 from portmail.receipt import Attempt, Receipt
 from portmail.reply import Reply
 from portmail.retry import retrying, worth_retrying
+from portmail.route import Route
 from portmail.settings import Settings
 from portmail.submission import Submission
 from portmail.timeouts import Deadline
@@ -24,16 +28,15 @@ NOT_SENT = "the message was not sent"
 IN_DOUBT = "in doubt: the message was handed over and may be accepted"
 """What the note says on an exception that interrupted a submission before the final dot, or after it."""
 
-T = TypeVar("T")
+_OUTCOMES = {NOT_SENT: log.NOT_SENT, IN_DOUBT: log.IN_DOUBT}
 
-Told: TypeAlias = Callable[[Receipt | None, Exception | None], None]
-"""Who is told what became of a message: a receipt, or an error."""
+T = TypeVar("T")
 
 
 class Delivery:
     """One message's way: a job for the pool, and more where some recipients are left or the policy allows."""
 
-    _told: Told
+    _told: log.Ending
 
     def __init__(
         self,
@@ -60,11 +63,16 @@ class Delivery:
         """Whether anything of it was said to a server."""
         return self._job is not None and self._job.transaction is not None
 
-    def start(self, told: Told) -> None:
+    def start(self, told: log.Told) -> None:
         """Set the message on its way. `told` is called once, unless it is given up."""
-        self._told = told
-        self._job = self._new_job(self._done)
-        self._pool.submit(self._job)
+        self._told = log.Ending(told, message_id=self._submission.content.message_id)
+        try:
+            self._job = self._new_job(self._done)
+            self._pool.submit(self._job)
+        except Exception as exc:  # noqa: BLE001  # told to whoever waits
+            if self._job is not None:
+                self._pool.withdraw(self._job)
+            self._told(None, _own(exc, self._submission, job=self._job))
 
     async def deliver(self) -> Receipt:
         """Go on until a server has the message, or nothing more may be tried.
@@ -82,31 +90,39 @@ class Delivery:
 
     def give_up(self) -> str:
         """Stop, and say what can be said of the message; nobody is told any more."""
-        note = NOT_SENT
+        note: str = NOT_SENT
+        where: Sequence[tuple[Route, Phase]] = ()
         if self._job is not None:
-            self._pool.withdraw(self._job)
+            where = self._pool.withdraw(self._job)
             note = _certainty(self._job)
         if self._going_on is not None:
             self._going_on.cancel()
-        some = f"accepted for {', '.join(self._accepted)}; for the others " if self._accepted else ""
+        outcome = _OUTCOMES.get(note, log.ACCEPTED)
+        self._told.given_up(outcome, accepted=len(self._accepted), where=where)
+        some = (
+            f"accepted for {', '.join(self._accepted)}; for the others "
+            if self._accepted and note in _OUTCOMES
+            else ""
+        )
         return f"portmail: {some}{note} ({self._submission.content.message_id})"
 
     def _done(self, job: Job) -> None:
         del job.done  # it knows this, which knows the job: they are to go without the collector
+        receipt, error = None, None
         try:
-            left = self._take(job)
+            if left := self._take(job):
+                self._job = None
+                self._going_on = asyncio.ensure_future(self._go_on(self._carry(left, job)))
+                return
+            receipt = self._receipt(job)
         except Exception as exc:  # noqa: BLE001  # told to whoever waits
-            self._job, policy = None, self._settings.retry
-            if policy is None or self._pool.closed or not worth_retrying(exc, policy=policy):
-                self._told(None, exc)
-            else:
-                self._going_on = asyncio.ensure_future(self._go_on(self._again(exc), failed=exc))
-            return
-        if left:
-            self._job = None
-            self._going_on = asyncio.ensure_future(self._go_on(self._carry(left, job)))
-        else:
-            self._told(self._receipt(job), None)
+            policy = self._settings.retry
+            error = _own(exc, self._submission, job=job, accepted=self._accepted)
+            if not (policy is None or self._pool.closed or not worth_retrying(error, policy=policy)):
+                self._job = None  # until then it is what can be said of the message
+                self._going_on = asyncio.ensure_future(self._go_on(self._again(error), failed=error))
+                return
+        self._told(receipt, error)
 
     async def _go_on(self, way: Coroutine[Any, Any, Receipt], *, failed: Exception | None = None) -> None:
         """More than one job is needed."""
@@ -118,7 +134,7 @@ class Delivery:
                 self._told(None, failed)
             raise
         except Exception as exc:  # noqa: BLE001  # told to whoever waits
-            error = exc
+            error = _own(exc, self._submission, job=self._job, accepted=self._accepted)
         self._told(receipt, error)
 
     async def _again(self, error: Exception) -> Receipt:
@@ -202,6 +218,21 @@ class Delivery:
             attempts=tuple(self._attempts),
             duration=time.monotonic() - self._started,
         )
+
+
+def _own(
+    error: Exception, submission: Submission, *, job: Job | None, accepted: Sequence[str] = ()
+) -> PortmailError:
+    """An error of ours; a fault of ours becomes one that says how far the message got."""
+    if isinstance(error, PortmailError):
+        return error
+    return broken_off(
+        error,
+        message_id=submission.content.message_id,
+        transaction=job.transaction if job else None,
+        attempts=tuple(job.attempts) if job else (),
+        accepted=tuple(accepted),
+    )
 
 
 def _settle(over: asyncio.Future[T], result: T | None, error: Exception | None = None) -> None:

@@ -23,6 +23,7 @@ PortmailError
 │   │   ├── MessageTooLarge           its SIZE limit is smaller; nothing was sent
 │   │   └── ExtensionMissing          it lacks SMTPUTF8 or 8BITMIME; nothing was sent
 │   ├── HeldBack                      its content or the program's own callable said no before the final dot
+│   ├── InternalError                 portmail itself failed before the final dot
 │   └── InDoubt                       the final dot was sent and no answer came
 └── DiscoveryError                    no settings found
 
@@ -105,6 +106,7 @@ class DeliveryError(PortmailError, OSError):
         temporary: whether the same submission may succeed later; what a job queue asks.
         retry_after: seconds after which a retry makes sense, None where nothing is known.
         message_id: the Message-ID of the message.
+        decided: the attempt that decided, None where no single one did.
     """
 
     def __init__(
@@ -117,6 +119,7 @@ class DeliveryError(PortmailError, OSError):
         message_id: str = "",
     ) -> None:
         super().__init__(text)
+        self.decided: Attempt | None = None
         self.attempts = attempts
         self.temporary = temporary
         self.retry_after = retry_after
@@ -186,6 +189,10 @@ class ExtensionMissing(Rejected):
 
 class HeldBack(DeliveryError):
     """`before_commit` raised, or the content could not be read; `__cause__` is why. Nothing was sent."""
+
+
+class InternalError(DeliveryError):
+    """portmail itself failed before the final dot. Nothing was sent; `__cause__` is what to report."""
 
 
 class InDoubt(DeliveryError):

@@ -22,9 +22,8 @@ or that fits no question, is the end of the connection.
 
 Commitment has two phases. All of the content is pulled, and pulled again only when it is with
 the kernel; then comes what commits it (the final dot; with BDAT the last line end), after which
-the message may be accepted without our knowing.
-(On implicit TLS asyncio may still hold some of it.) A content that fits into one TLS record is not
-divided: a record is decrypted whole or not at all.
+the message may be accepted without our knowing, unless the connection ends before the kernel has
+it. A content that fits into one TLS record is not divided: a record is decrypted whole or not at all.
 """
 
 from __future__ import annotations
@@ -77,6 +76,7 @@ class Exchange(Course):
         Raises:
             Exception: what `before_commit` or the content raises; then the message is not committed.
         """
+        self.committing = None
         if self.over is not None:
             return b""
         if self.content is None:
@@ -109,7 +109,12 @@ class Exchange(Course):
         transaction.phase = Phase.FINAL_DOT
         self.content, self.committed = None, transaction
         self.unanswered.append((END, transaction, None))
-        return content + (_LAST_LINE_END if self.chunking else FINAL_DOT) + self._group()
+        end = content + (_LAST_LINE_END if self.chunking else FINAL_DOT)
+        # Behind a large content the next envelope waits until it is known that the end has left.
+        self.committing = transaction
+        group = self._group() if content else b""
+        self.riding = bool(group)
+        return end + group
 
     def receive(self, reply: Reply) -> None:
         """Take a reply, for the oldest command without one."""
@@ -127,9 +132,24 @@ class Exchange(Course):
         self.unsaid.clear()
         return False
 
-    def lost(self, failure: Failure) -> None:
-        """The connection is over. What was under way ends, each in the phase that it had reached."""
+    def uncommit(self) -> None:
+        """Nothing of what was pulled last has left: was it what commits, the message is not committed."""
+        if self.committing is not None:
+            self.committing.phase = Phase.CONTENT
+
+    def unsent(self) -> None:
+        """Not all of what was pulled last has left: what commits has not, unless more rode behind it."""
+        if not self.riding:
+            self.uncommit()
+
+    def lost(self, failure: Failure, *, unsent: bool = False) -> None:
+        """The connection is over. What was under way ends, each in the phase that it had reached.
+
+        `unsent` is whether the kernel never had all of what was pulled last.
+        """
         self.over = self.over or failure
+        if unsent:
+            self.unsent()
         for transaction in (self.committed, self.content, self.envelope):
             if transaction is not None:
                 ending = replace(self.over, phase=transaction.phase)

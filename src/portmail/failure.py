@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from portmail.cause import FACTS, Cause, Nature
+from portmail.cause import FACTS, TURNED_AWAY, Cause, Nature
 from portmail.reply import Reply
 
 
@@ -57,6 +57,8 @@ class Failure:
     @property
     def advice(self) -> str:
         """What to do about it, in one sentence."""
+        if self.cause is Cause.REFUSED_PERMANENT and self.phase in (Phase.GREETING, Phase.EHLO):
+            return TURNED_AWAY
         return FACTS[self.cause].advice
 
     def __str__(self) -> str:

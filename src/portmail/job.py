@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 
+from portmail import log
+from portmail.breaking import broken_off
 from portmail.cause import Cause
 from portmail.envelope import Mailbox
 from portmail.failure import Failure, Phase, RouteFailed
@@ -77,6 +80,8 @@ class Job:
 
     def may_take(self, route: Route) -> bool:
         """Whether the route is for this message: never a weaker one behind one that failed to be secure."""
+        if self.error is not None:  # it is over
+            return False
         return route not in self.excluded and (route.security.encrypted or not self.danger.is_set())
 
     @property
@@ -108,7 +113,17 @@ class Job:
         if self.hook is not None:
             self.hook()
 
+    def fault(self, exc: Exception) -> None:
+        """portmail itself failed with it: the job is over, and that is told."""
+        message_id, attempts = self.submission.content.message_id, tuple(self.attempts)
+        self.error = broken_off(exc, message_id=message_id, transaction=self.transaction, attempts=attempts)
+        if hasattr(self, "done"):  # it is taken away when it is called
+            self.done(self)
+
     def tried(self, route: Route, *, failure: Failure | None) -> None:
         """Keep how it ended on this route."""
         phase, verdict = (failure.phase, judge(failure)) if failure else (Phase.DONE, Verdict.ACCEPTED)
-        self.attempts.append(Attempt(route, phase, failure, verdict, self.waited))
+        tried = Attempt(route, phase, failure, verdict, self.waited)
+        self.attempts.append(tried)
+        if failure is not None or log.EVENTS.isEnabledFor(logging.INFO):
+            log.attempt(tried, message_id=self.submission.content.message_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
+from portmail import log
+from portmail.failure import Phase
 from portmail.job import Job
 from portmail.reaching import Reach, Reached
 from portmail.route import Route
@@ -31,6 +33,7 @@ class Opener:
         self._arrived = arrived
         self._stopped = stopped
         self._walks: dict[asyncio.Task[None], Job] = {}
+        self._reaches: dict[asyncio.Task[None], Reach] = {}
         self._demoted: set[Route] = set()
         self._farewells = Farewells()
 
@@ -43,6 +46,11 @@ class Opener:
         """Those for which the walks were begun."""
         return self._walks.values()
 
+    @property
+    def under_way(self) -> list[tuple[Route, Phase]]:
+        """The routes that are being tried just now, and how far each is."""
+        return [where for reach in self._reaches.values() for where in reach.under_way]
+
     def demote(self, route: Route) -> None:
         """Try this route last from now on."""
         self._demoted.add(route)
@@ -51,16 +59,6 @@ class Opener:
         """Begin a walk over the routes that this job may take."""
         routes = [route for route in self._settings.routes if route not in job.excluded]
         routes.sort(key=self._demoted.__contains__)
-        walk = asyncio.ensure_future(self._walk(routes, job))
-        self._walks[walk] = job
-        walk.add_done_callback(self._ended)
-
-    def _ended(self, walk: asyncio.Task[None]) -> None:
-        self._walks.pop(walk, None)
-        if walk.cancelled():
-            self._stopped()
-
-    async def _walk(self, routes: list[Route], job: Job) -> None:
         reach = Reach(
             self._settings,
             verified=self._verified,
@@ -68,13 +66,33 @@ class Opener:
             danger=job.danger,
             farewells=self._farewells,
         )
-        try:
-            reached = await reach.reach(routes)
-        except Exception as exc:  # noqa: BLE001  # told to those who wait
-            reached = Reached(error=exc)
+        walk = asyncio.ensure_future(self._walk(reach, routes, job))
+        self._walks[walk], self._reaches[walk] = job, reach
+        walk.add_done_callback(self._ended)
+
+    def _ended(self, walk: asyncio.Task[None]) -> None:
+        self._forget(walk)
+        if walk.cancelled():
+            self._stopped()
+
+    def _forget(self, walk: asyncio.Task[None]) -> None:
+        self._walks.pop(walk, None)
+        self._reaches.pop(walk, None)
+
+    async def _walk(self, reach: Reach, routes: list[Route], job: Job) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._walks.pop(task, None)
+        try:
+            reached = await reach.reach(routes)
+        except asyncio.CancelledError as exc:
+            if task.cancelling():
+                raise
+            reached = Reached(error=RuntimeError(f"{exc!r}, which nobody asked for"))
+        except Exception as exc:  # noqa: BLE001  # told to those who wait
+            reached = Reached(error=exc)
+        for attempt in reached.attempts:
+            log.attempt(attempt, message_id=job.submission.content.message_id)
+        self._forget(task)
         self._arrived(reached, job)
 
     def stop(self) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+from portmail import log
 from portmail.cause import Cause, Nature
 from portmail.dialing import dial, own_name
 from portmail.failure import Failure, Phase, RouteFailed
@@ -28,6 +30,16 @@ NEXT_ROUTE_UNCONNECTED = 0.3
 
 NEXT_ROUTE_UNREADY = 2.0
 """Seconds from the connection, after which the next route starts: a slow greeting is still welcome."""
+
+
+_TELLING_AFTER = 2.0
+"""Seconds of waiting in vain that say more about a route than that the submission's time was over."""
+
+_TELLING = (
+    (Phase.CONNECT, Cause.TIMED_OUT),
+    (Phase.GREETING, Cause.SILENT),
+    (Phase.TLS, Cause.NO_REPLY),
+)
 
 
 class Ready(NamedTuple):
@@ -54,7 +66,8 @@ class Opening:
         self.ready: Ready | None = None
         self.started: float | None = None
         self._ended: float | None = None
-        self._phase = Phase.CONNECT
+        self.phase = Phase.CONNECT
+        self._since = 0.0
         self._connected = asyncio.Event()
         self._settings = settings
         self._context = verified if route.security.encrypted else unproven_context()
@@ -70,12 +83,12 @@ class Opening:
         except RouteFailed as exc:
             self.failure = exc.failure
             if exc.failure.nature is Nature.NO_ANSWER and self._deadline.remaining == 0:
-                self.failure = Failure(exc.failure.phase, Cause.OUT_OF_TIME)
+                self.failure = self._out_of_time(exc.failure)
             if exc.failure.nature is Nature.INSECURE and self.route.security.encrypted:
                 self._danger.set()
             raise
         except Exception as exc:  # a fault of ours costs this route, and is told
-            self.failure = Failure(self._phase, Cause.FAULT, repr(exc))
+            self.failure = Failure(self.phase, Cause.FAULT, repr(exc))
             raise RouteFailed(self.failure) from exc
         finally:
             self._ended = time.monotonic()
@@ -92,7 +105,7 @@ class Opening:
 
     def attempt(self) -> Attempt:
         """How it went, for the record, where another route won or none did."""
-        failure = self.failure or Failure(self._phase, Cause.OVERTAKEN)
+        failure = self.failure or Failure(self.phase, Cause.OVERTAKEN)
         return Attempt(self.route, failure.phase, failure, judge(failure), self._seconds(until=self._ended))
 
     def ended(self, failure: Failure | None) -> Attempt:
@@ -111,21 +124,33 @@ class Opening:
         if self._danger.is_set() and not self.route.security.encrypted:
             raise RouteFailed(Failure(Phase.CONNECT, Cause.WEAKER))
 
+    def _enter(self, phase: Phase) -> None:
+        self.phase, self._since = phase, time.monotonic()
+
+    def _out_of_time(self, failure: Failure) -> Failure:
+        """What a wait came to that the end of the submission's time cut short."""
+        waited = time.monotonic() - self._since
+        if waited < _TELLING_AFTER or (failure.phase, failure.cause) not in _TELLING:
+            return Failure(failure.phase, Cause.OUT_OF_TIME)
+        told = failure.detail or f"for {waited:.1f} s"
+        return replace(failure, detail=f"{told}; then the time for the whole submission was over")
+
     async def _open(self) -> Ready:
         settings, route = self._settings, self.route
+        self._enter(Phase.CONNECT)
+        log.connecting(route)
         sock = await dial(route, seconds=self._deadline.seconds(Phase.CONNECT))
         self._connected.set()
-        self._phase = Phase.TLS if route.security is Security.IMPLICIT_TLS else Phase.GREETING
+        self._enter(Phase.TLS if route.security is Security.IMPLICIT_TLS else Phase.GREETING)
         name = settings.local_hostname or own_name(sock)
         wire = await greeted(
             sock,
             route=route,
             context=self._context,
             local_hostname=name,
-            seconds=self._deadline.seconds(Phase.GREETING),
-            longest=self._deadline.remaining,
+            deadline=self._deadline,
         )
-        self._phase = Phase.EHLO
+        self._enter(Phase.EHLO)
         session = await open_session(
             wire, route=route, context=self._context, local_hostname=name, deadline=self._deadline
         )

@@ -14,10 +14,12 @@ import contextlib
 from portmail.cause import Cause, Nature
 from portmail.crew import CLOSED, Crew
 from portmail.failure import Failure, Phase
+from portmail.guarding import guarded
 from portmail.job import Job
 from portmail.opener import Opener
 from portmail.pace import Pace
 from portmail.reaching import Reached
+from portmail.route import Route
 from portmail.settings import Settings
 from portmail.transaction import CLOSING, Transaction
 from portmail.transports.carrier import Carrier
@@ -42,6 +44,7 @@ class Pool:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._waiting = Waiting()
+        self.failed = self._waiting.fault  # what fails in giving out the jobs is told to all that wait
         self._jobs: dict[Transaction, Job] = {}
         self._crew = Crew()
         self._opener = Opener(settings, arrived=self._arrived, stopped=self._serve)
@@ -58,13 +61,19 @@ class Pool:
             self._waiting.put(job)
         self._serve()
 
-    def withdraw(self, job: Job) -> None:
-        """Give a job up, wherever it is; its `done` is not called any more."""
+    def withdraw(self, job: Job) -> list[tuple[Route, Phase]]:
+        """Give a job up, wherever it is; its `done` is not called any more.
+
+        Returns the routes by which it was going, and how far each was.
+        """
+        where = self._opener.under_way if job.transaction is None else []
         if job.transaction is not None and job.carrier and self._jobs.pop(job.transaction, None):
+            where = [(job.carrier.session.route, job.transaction.phase)]
             job.carrier.withdraw(job.transaction)
         self._waiting.remove(job)
         if not self._waiting:
             self._opener.stop()
+        return where
 
     async def close(self) -> None:
         """Finish what is under way, for a few seconds at most, and let all sessions go."""
@@ -85,12 +94,13 @@ class Pool:
             return None
         if not self._crew.may_begin(carrier, bound=self._pace.bound):
             return None
-        job = self._waiting.take(carrier.session.route)
+        job = self._waiting.first(carrier.session.route)
         if job is None:
             return None
         self._crew.work(carrier)
         transaction = job.begin(carrier, anonymous=self._settings.credentials is None)
-        self._jobs[transaction] = job
+        self._jobs[transaction] = job  # from here on, a fault of ours is told
+        self._waiting.remove(job)
         return transaction
 
     def ended(self, carrier: Carrier, transaction: Transaction) -> None:
@@ -98,12 +108,21 @@ class Pool:
         job = self._jobs.pop(transaction, None)
         if job is None:  # it was given up
             return
+        try:
+            if self._goes_on(job, carrier, transaction):
+                self._waiting.put_back(job)
+            else:
+                job.done(job)
+        except Exception as exc:  # noqa: BLE001  # told to whoever waits for it
+            job.fault(exc)
+
+    def _goes_on(self, job: Job, carrier: Carrier, transaction: Transaction) -> bool:
+        """Learn from what a transaction came to. Returns whether its job is to be begun again."""
         self._pace.hear(
             transaction, carried=carrier.carried, connections=len(self._crew), now=self._loop.time()
         )
         if transaction is not carrier.first and _untouched(transaction):
-            self._waiting.put_back(job)
-            return
+            return True
         job.because = transaction.because
         job.tried(carrier.session.route, failure=transaction.failure)
         if job.verdict is Verdict.NEXT_ROUTE:  # this one is not made for the message
@@ -111,10 +130,8 @@ class Pool:
             if job.wanted_login:  # as it will of every message
                 self._opener.demote(carrier.session.route)
             job.excluded.add(carrier.session.route)
-            if not job.excluded.issuperset(self._settings.routes):
-                self._waiting.put_back(job)
-                return
-        job.done(job)
+            return not job.excluded.issuperset(self._settings.routes)
+        return False
 
     def resting(self, carrier: Carrier) -> None:
         """A connection has nothing to do."""
@@ -126,17 +143,31 @@ class Pool:
         """A connection was not used for long."""
         self._crew.dismiss(carrier)
 
-    def gone(self, carrier: Carrier) -> None:
-        """A connection was lost; what was not begun goes on elsewhere."""
+    def gone(self, carrier: Carrier, fault: Exception | None = None) -> None:
+        """A connection was lost, by a fault of ours or not; what was not begun goes on elsewhere."""
         self._crew.lose(carrier)
+        if fault is not None and not any(job.carrier is carrier for job in self._jobs.values()):
+            self._waiting.fault(fault)  # before anything was begun: it would fail there again
+        elif fault is not None:
+            for transaction, job in list(self._jobs.items()):
+                if job.carrier is carrier:
+                    del self._jobs[transaction]
+                    job.fault(fault)
+                    self._waiting.remove(job)
         if self._waiting or self.closed:
             self._loop.call_soon(self._serve)
 
+    @guarded
     def _serve(self) -> None:
         """Give what waits to those who rest."""
         if self._ended:
             self._waiting.fail(Failure(Phase.WAITING, Cause.LOST, CLOSED), route=self._settings.routes[0])
             return
+        if self._timer is not None and self._timer.when() <= self._loop.time() + _TICK:
+            self._timer = None  # the queue has not moved for a while
+            # A walk knows itself how much time its job has, and will tell more.
+            out_of_time = Failure(Phase.WAITING, Cause.OUT_OF_TIME)
+            self._waiting.expire(out_of_time, route=self._settings.routes[0], but=self._opener.jobs)
         for carrier in self._crew.resting if self._waiting else ():
             carrier.go()
         if not self._waiting:
@@ -145,7 +176,7 @@ class Pool:
             return
         if self._timer is None:
             seconds = max(_TICK, min(_GLANCE, self._waiting.head.deadline.remaining))
-            self._timer = self._loop.call_later(seconds, self._look)
+            self._timer = self._loop.call_later(seconds, self._serve)
         self._grow()
 
     def _grow(self) -> None:
@@ -165,14 +196,7 @@ class Pool:
             if not self._crew:
                 break  # the first is alone: it shows the credentials
 
-    def _look(self) -> None:
-        """The queue has not moved for a while."""
-        self._timer = None
-        # A walk knows itself how much time its job has, and will tell more.
-        out_of_time = Failure(Phase.WAITING, Cause.OUT_OF_TIME)
-        self._waiting.expire(out_of_time, route=self._settings.routes[0], but=self._opener.jobs)
-        self._serve()
-
+    @guarded
     def _arrived(self, reached: Reached, head: Job) -> None:
         """A walk over the routes has ended."""
         if reached.session is not None:
@@ -180,8 +204,12 @@ class Pool:
             if not self._crew:
                 self._waiting.tell(reached.attempts)
             # Nothing can have come in since the walk looked at it.
-            carrier = Carrier(reached.session, owner=self, rest=REST)
-            self._crew.join(carrier)
+            try:
+                carrier = Carrier(reached.session, owner=self, rest=REST)
+                self._crew.join(carrier)
+            except BaseException:
+                reached.session.wire.abort()
+                raise
             carrier.go()
         else:
             if reached.refused:

@@ -67,18 +67,26 @@ class Reach:
         self._danger = danger
         self._farewells = farewells
         self._attempts: list[Attempt] = []
+        self._openings: list[Opening] = []
         self._because: BaseException | None = None
+
+    @property
+    def under_way(self) -> list[tuple[Route, Phase]]:
+        """The routes that are being tried just now, and how far each is."""
+        tried = (it for it in self._openings if it.started is not None and it.failure is None)
+        return [(opening.route, opening.phase) for opening in tried]
 
     async def reach(self, routes: Sequence[Route]) -> Reached:
         """Walk until a route has a session, or nothing more may be tried. Does not raise for a route."""
         waiting = list(routes)
         while waiting:
-            openings = [self._opening(route) for route in waiting]
+            openings = self._openings = [self._opening(route) for route in waiting]
             ready = await first_ready(openings, discard=self._discard)
             winner = next((opening for opening in openings if opening.ready is ready is not None), None)
             self._attempts += [o.attempt() for o in openings if o.started is not None and o is not winner]
             if ready is None or winner is None:
                 break
+            self._openings, winner.phase = [winner], Phase.AUTH
             failure = await self._log_in(ready)
             if failure is None:
                 return Reached(ready.session, tuple(self._attempts))

@@ -137,6 +137,11 @@ class Transaction:
             failure = Failure(phase, cause, reply=reply)
         self.failure = self.failure or failure
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it is committed, and nothing says what became of it."""
+        return self.phase is Phase.FINAL_DOT and (self.failure is None or self.failure.reply is None)
+
     def commands(self, *, extensions: Extensions) -> Iterator[tuple[bytes, Mailbox | None]]:
         """MAIL, and RCPT for each recipient."""
         sender = self.submission.envelope.sender

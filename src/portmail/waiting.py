@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
+from functools import partial
 
 from portmail.failure import Failure
 from portmail.job import Job
@@ -36,19 +37,19 @@ class Waiting:
         job.transaction = None
         self._jobs.appendleft(job)
 
-    def take(self, route: Route) -> Job | None:
-        """The first that may take this route."""
-        if self._jobs and self._jobs[0].may_take(route):
-            return self._jobs.popleft()
-        job = next((job for job in self._jobs if job.may_take(route)), None)
-        if job is not None:
-            self._jobs.remove(job)
-        return job
+    def first(self, route: Route) -> Job | None:
+        """The first that may take this route; it waits on until it is taken out."""
+        return next((job for job in self._jobs if job.may_take(route)), None)
 
     def remove(self, job: Job) -> None:
         """Take this one out, if it is here."""
         if job in self._jobs:
             self._jobs.remove(job)
+
+    def fault(self, exc: Exception) -> None:
+        """portmail itself failed with it: none of them goes out any more."""
+        while self._jobs:
+            self._jobs.popleft().fault(exc)
 
     def tell(self, attempts: Sequence[Attempt]) -> None:
         """All that wait have seen these attempts."""
@@ -57,12 +58,12 @@ class Waiting:
 
     def fail(self, failure: Failure, *, route: Route) -> None:
         """None of them goes out any more."""
-        self._fail(list(self._jobs), failure=failure, route=route)
+        self._end(list(self._jobs), lambda job: job.tried(route, failure=failure))
 
     def expire(self, failure: Failure, *, route: Route, but: Container[Job]) -> None:
         """Those do not go out whose time is over, except these."""
         over = [job for job in self._jobs if job.deadline.remaining == 0 and job not in but]
-        self._fail(over, failure=failure, route=route)
+        self._end(over, lambda job: job.tried(route, failure=failure))
 
     def tell_unreached(self, reached: Reached, head: Job, *, most: int | None) -> None:
         """Those do not go out that would go the same way as this one, and have no more time than it."""
@@ -72,21 +73,20 @@ class Waiting:
             for job in self._jobs
             if job.excluded == head.excluded and (in_time or job.deadline.remaining == 0)
         ]
-        self._unreached(alike[:most], reached)
+        self._end(alike[:most], partial(_unreached, reached))
 
     def tell_older(self, refusal: Reached) -> None:
         """Those do not go out that were on their way already when this was told."""
-        self._unreached([job for job in self._jobs if job.deadline.started < refusal.when], refusal)
+        older = [job for job in self._jobs if job.deadline.started < refusal.when]
+        self._end(older, partial(_unreached, refusal))
 
-    def _unreached(self, jobs: Sequence[Job], reached: Reached) -> None:
+    def _end(self, jobs: Sequence[Job], tell: Callable[[Job], None]) -> None:
         for job in jobs:
+            tell(job)
             self._jobs.remove(job)
-            job.attempts += reached.attempts
-            job.because, job.error = reached.because, copy.copy(reached.error)
             job.done(job)
 
-    def _fail(self, jobs: Sequence[Job], *, failure: Failure, route: Route) -> None:
-        for job in jobs:
-            self._jobs.remove(job)
-            job.tried(route, failure=failure)
-            job.done(job)
+
+def _unreached(reached: Reached, job: Job) -> None:
+    job.attempts += reached.attempts
+    job.because, job.error = reached.because, copy.copy(reached.error)

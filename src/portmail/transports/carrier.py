@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
+from functools import partial
 from typing import Protocol
 
 from portmail.cause import Cause
 from portmail.exchange import Exchange
 from portmail.failure import Failure, Phase, RouteFailed
-from portmail.reply import MalformedReply, ReplyReader
+from portmail.guarding import guarded
+from portmail.log import Before, Dialogue
+from portmail.reply import MalformedReply, Reply, ReplyReader
 from portmail.transaction import Transaction
 from portmail.transports.session import Session
 from portmail.transports.watch import Watch
@@ -53,8 +56,8 @@ class Owner(Protocol):
         """It has rested for as long as it may."""
 
     @abstractmethod
-    def gone(self, carrier: Carrier) -> None:
-        """The connection is over; all its transactions have ended."""
+    def gone(self, carrier: Carrier, fault: Exception | None = None) -> None:
+        """The connection is over; all its transactions have ended, unless a fault of ours prevented that."""
 
 
 class Carrier:
@@ -81,11 +84,16 @@ class Carrier:
         self._fresh = True
         self._resting = self._proving = self._gone = False
         self._again: asyncio.Handle | None = None
-        self._line = _Line(self)
+        self._mask = session.wire.mask
+        dialogue = session.wire.dialogue
+        self._pull = partial(_pulled, self._exchange, dialogue) if dialogue else self._exchange.pull
+        self._heed = partial(_heeded, self._exchange, dialogue) if dialogue else self._exchange.receive
         session.wire.check_silence()
         self._transport = session.wire.transport  # taken over: the wire hears nothing more
+        self._line = _Line(self, exchange=self._exchange, transport=self._transport)
         self._transport.set_protocol(self._line)
 
+    @guarded
     def go(self) -> None:
         """Write as much as may be written now, beginning transactions where there are any."""
         self._again = None
@@ -93,18 +101,20 @@ class Carrier:
         while not (self._line.paused or self._gone):
             if exchange.hungry:
                 self._begin()
+            before = exchange.committed
             try:
-                octets = exchange.pull()
+                octets = self._pull()
             except BaseException as exc:  # of the program's own: `before_commit`, an attachment
-                self._hold_back(exc)
+                _hold_back(exchange, exc, before=before)
+                self.abort()
                 if isinstance(exc, KeyboardInterrupt):
                     raise
                 return
-            if octets:
-                self._transport.write(octets)
-                budget -= len(octets)
-            elif not exchange.ended:
+            if octets and not self._line.write(octets):
                 break
+            if not (octets or exchange.ended):
+                break
+            budget -= len(octets)
             if exchange.ended:
                 self._report()
             if budget < 0:
@@ -124,27 +134,33 @@ class Carrier:
         self._fresh = self._resting = False
         exchange.begin(transaction, proof=self._proving)
 
-    def _hold_back(self, exc: BaseException) -> None:
-        awaited = self._exchange.awaited
-        assert awaited is not None
-        if isinstance(exc, RouteFailed):
-            awaited[1].failure = exc.failure
-        else:
-            awaited[1].failure = Failure(Phase.CONTENT, Cause.HELD_BACK, f"{type(exc).__name__}: {exc}")
-            awaited[1].because = exc
-        self.abort()
+    def failed(self, exc: Exception) -> None:
+        """A fault of ours: the connection is dropped, and the owner tells of its messages."""
+        try:
+            self._transport.abort()
+            self._stop()
+        finally:
+            self._owner.gone(self, exc)
 
+    @guarded
     def hear(self, data: bytes) -> None:
         """Octets came."""
         exchange = self._exchange
         self._proving = False
+        malformed, some = None, False
         try:
             for reply in self._reader.feed(data):
-                exchange.receive(reply)
+                some = True
+                self._heed(self._mask.reply(reply) if self._mask else reply)
                 if exchange.over is not None:
                     break
         except MalformedReply as exc:
-            self.end(Failure(Phase.WAITING, Cause.SURPRISE, str(exc)))
+            malformed = str(exc)
+        if malformed is not None:  # told here, not there: errors keep those behind which they came
+            said = self._mask.beginning(malformed) if self._mask else malformed
+            self._reader = ReplyReader()
+            del data, malformed
+            self.end(Failure(Phase.WAITING, Cause.SURPRISE, said))
             return
         if exchange.over is not None:
             self.end(exchange.over)
@@ -153,9 +169,10 @@ class Carrier:
             self._report()
         if self._reader.broken or (not exchange.unanswered and self._reader.amid):
             self.end(Failure(Phase.WAITING, Cause.SURPRISE, "behind a reply came what nobody asked for"))
-            return
-        self.go()
+        elif some:  # a piece of a reply is no progress: the time that it may take runs on
+            self.go()
 
+    @guarded
     def withdraw(self, transaction: Transaction) -> None:
         """Give up a transaction of this connection; the others come to no harm."""
         if self._exchange.withdraw(transaction):
@@ -165,12 +182,13 @@ class Carrier:
         """Drop the connection; nothing that is still in a buffer leaves."""
         self.end(Failure(Phase.WAITING, Cause.LOST, detail))
 
+    @guarded
     def end(self, failure: Failure) -> None:
         """The connection is over, once; what was under way ends with it."""
         if self._gone:
             return
         self._stop()
-        self._exchange.lost(failure)
+        self._exchange.lost(failure, unsent=self._line.paused)
         self._transport.abort()
         self._report()
         self._owner.gone(self)
@@ -179,7 +197,9 @@ class Carrier:
         """Say goodbye; for a connection that rests."""
         if not self._gone:
             self._stop()
-            await Wire(self._transport).leave()
+            wire = Wire(self._transport)
+            wire.mask = self._mask
+            await wire.leave()
 
     def _stop(self) -> None:
         self._gone = True
@@ -208,6 +228,7 @@ class Carrier:
             self._watch.set(self._rest)
             self._owner.resting(self)
 
+    @guarded
     def _ring(self) -> None:
         """It took too long."""
         awaited = self._exchange.awaited
@@ -215,6 +236,9 @@ class Carrier:
             self._owner.rested(self)
             return
         phase, transaction = awaited
+        if phase is Phase.FINAL_DOT and self._line.paused:
+            self._exchange.unsent()
+            phase = transaction.phase
         failure = Failure(phase, Cause.OUT_OF_TIME)
         if transaction.deadline.remaining > 0:
             failure = Failure(phase, Cause.NO_REPLY, f"nothing for {self._watch.elapsed:.0f} s")
@@ -222,12 +246,54 @@ class Carrier:
         self.abort()
 
 
-class _Line(asyncio.Protocol):
-    """What asyncio tells of the connection."""
+def _hold_back(exchange: Exchange, exc: BaseException, *, before: Transaction | None) -> None:
+    """The content's transaction ends by what the program's own code raised, or for want of time.
 
-    def __init__(self, carrier: Carrier) -> None:
+    `before` is what was committed before it was tried.
+    """
+    if exchange.committed is not before:  # nothing of that was written
+        exchange.committing = exchange.committed
+        exchange.uncommit()
+    awaited = exchange.awaited
+    if awaited is None or awaited[0] is not Phase.CONTENT:
+        raise exc  # not of the program's own
+    if isinstance(exc, RouteFailed):
+        awaited[1].failure = exc.failure
+    else:
+        awaited[1].failure = Failure(Phase.CONTENT, Cause.HELD_BACK, f"{type(exc).__name__}: {exc}")
+        awaited[1].because = exc
+
+
+def _pulled(exchange: Exchange, dialogue: Dialogue) -> bytes:
+    """Pull, and write down what was said."""
+    before = Before.of(exchange)
+    octets = exchange.pull()
+    dialogue.pulled(exchange, octets, was=before)
+    return octets
+
+
+def _heeded(exchange: Exchange, dialogue: Dialogue, reply: Reply) -> None:
+    """Receive, and write down what was heard."""
+    dialogue.heard(reply)
+    exchange.receive(reply)
+
+
+class _Line(asyncio.Protocol):
+    """What asyncio tells of the connection, and what it is given to write."""
+
+    def __init__(self, carrier: Carrier, *, exchange: Exchange, transport: asyncio.Transport) -> None:
         self.paused = False
-        self._carrier = carrier
+        self._carrier, self._exchange, self._transport = carrier, exchange, transport
+
+    def write(self, octets: bytes) -> bool:
+        """Write. Returns whether the connection is still there; if not, nothing of that has left."""
+        self._transport.write(octets)
+        if self._transport.is_closing():
+            self._exchange.uncommit()
+            return False
+        if not self.paused:
+            self._exchange.committing = None
+        return True
 
     def data_received(self, data: bytes) -> None:
         self._carrier.hear(data)
@@ -245,4 +311,6 @@ class _Line(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Now it has."""
         self.paused = False
-        self._carrier.go()
+        self._exchange.committing = None
+        # asyncio does not expect that the connection is dropped in here.
+        asyncio.get_running_loop().call_soon(self._carrier.go)
