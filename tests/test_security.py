@@ -1,4 +1,4 @@
-"""May a credential travel here? The four rules of `portmail.security`, each tried from outside."""
+"""May a credential travel here? The five rules of `portmail.security`, each tried from outside."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import copy
 import pickle
 import ssl
 import threading
+import traceback
 import warnings
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import trustme
 
-from portmail import security
-from portmail.errors import CredentialsUnusable, InsecureChannel
+from portmail import AsyncSubmitter, Submitter, security
+from portmail.confidential import Confidential, Mask
+from portmail.errors import CredentialsUnusable, InsecureChannel, InvalidRoute
 from portmail.reply import Reply
 from portmail.security import (
     Credentials,
@@ -34,6 +37,7 @@ from portmail.security import (
     evidence_of,
 )
 from portmail.transports.tls import unproven_context, verified_context
+from tests.leaks import Scanner
 
 HOST = "mail.example.com"
 PASSWORD = "s3cr3t"
@@ -49,7 +53,7 @@ class FakeLine:
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self.tls if name == "ssl_object" else default
 
-    async def command(self, line: bytes, *, seconds: float) -> Reply:
+    async def command(self, line: Confidential, *, seconds: float) -> Reply:
         pytest.fail(f"{line!r} was said, to be answered in {seconds} s")
 
 
@@ -440,6 +444,104 @@ def test_credentials_do_not_turn_into_data() -> None:
         pickle.dumps(account())
     with pytest.raises(TypeError):
         vars(account().secret)
+
+
+def test_whoever_walks_over_attributes_does_not_come_to_a_secret() -> None:
+    scanner = Scanner(PASSWORD_OF_LENGTH)
+    secret = Secret(PASSWORD_OF_LENGTH)
+    line = Confidential(PASSWORD_OF_LENGTH.encode(), shown="***", mask=mask())
+    assert not any(map(scanner.walk, (secret, line, line.mask, [secret], {"it": line})))
+    assert line.octets() == PASSWORD_OF_LENGTH.encode()
+
+
+def test_a_callable_that_was_cancelled_by_others_is_a_failure_and_no_cancel() -> None:
+    async def waits_for_what_was_cancelled() -> str:
+        raise asyncio.CancelledError
+
+    with pytest.raises(SecretUnavailable, match="was cancelled"):
+        asyncio.run(account(waits_for_what_was_cancelled).reveal(channel()))
+
+
+def test_a_cancel_while_the_callable_waits_is_a_cancel() -> None:
+    async def scenario() -> None:
+        asked = asyncio.Event()
+
+        async def waits_for_ever() -> str:
+            asked.set()
+            await asyncio.Event().wait()
+            return PASSWORD
+
+        revealed = asyncio.ensure_future(account(waits_for_ever).reveal(channel()))
+        await asked.wait()
+        revealed.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await revealed
+
+    asyncio.run(scenario())
+
+
+# Rule 5: what is confidential says itself what may be shown, and is blotted out of what is heard.
+
+PASSWORD_OF_LENGTH = "correct horse & battery"
+OCTETS = b"correct horse & battery"
+
+
+def mask(*said: bytes) -> Mask:
+    return Mask(PASSWORD_OF_LENGTH.encode(), said=said)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        OCTETS,
+        OCTETS.hex().encode(),
+        OCTETS.hex().upper().encode(),
+        b"correct%20horse%20%26%20battery",
+        b"correct+horse+%26+battery",
+        *(b64encode(b"?" * before + OCTETS + b"?" * behind) for before in range(4) for behind in range(3)),
+        *(urlsafe_b64encode(b"?" * before + OCTETS) for before in range(3)),
+    ],
+    ids=ascii,
+)
+def test_a_secret_is_blotted_out_in_every_form(form: bytes) -> None:
+    masked = mask().reply(Reply(535, "5.7.8", f"no, {form.decode()} is wrong"))
+    assert "***" in masked.text
+    assert not Scanner(PASSWORD_OF_LENGTH).text(masked.text)
+
+
+def test_what_was_said_is_blotted_out_although_it_is_cut_off() -> None:
+    said = mask(b"AG1lAGNvcnJlY3Q=")
+    assert said.text("you said AG1lAGNvcnJlY3Q=") == "you said ***="
+    assert said.beginning("you said AG1lAGNv") == "you said ***"
+    assert said.beginning("you said nothing") == "you said nothing"
+
+
+def test_a_reply_that_repeats_nothing_is_the_same_reply() -> None:
+    reply = Reply(250, "2.0.0", "queued")
+    assert mask().reply(reply) is reply
+
+
+def test_what_is_confidential_shows_what_it_says_itself() -> None:
+    line = Confidential(b"AUTH PLAIN AG1l\r\n", shown="AUTH PLAIN ***", mask=mask())
+    assert repr(line) == "Confidential('AUTH PLAIN ***')"
+    with pytest.raises(TypeError, match="neither copied nor pickled"):
+        pickle.dumps(line)
+
+
+def test_only_what_is_confidential_can_be_said_to_a_secure_channel() -> None:
+    assert get_type_hints(security.Line.command)["line"] is Confidential
+
+
+@pytest.mark.parametrize("door", [AsyncSubmitter, Submitter])
+def test_wishes_that_cannot_be_met_leave_no_password_in_frames(
+    door: type[AsyncSubmitter | Submitter],
+) -> None:
+    with pytest.raises(InvalidRoute) as caught:
+        door(host="mail.example.com", port=0, username="me", password=PASSWORD_OF_LENGTH)
+    scanner = Scanner(PASSWORD_OF_LENGTH, own=lambda name: name == __file__)
+    assert scanner.error(caught.value) == []
+    # Trackers print every variable: also a submitter that was never finished.
+    assert traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
 
 
 # Rule 4: no function takes a PlainChannel and Credentials.

@@ -1,24 +1,28 @@
 """May a credential travel here? The auditor's page: proof of encryption, and the only way to a secret.
 
-Four rules, kept by types and by the socket, not by settings:
+Five rules, kept by types and by the socket, not by settings:
 
 1. `SecureChannel` can be made only of a live transport whose TLS object itself says: TLS 1.2 or
    newer, certificate required, host name checked, common names not believed.
 2. `Credentials.reveal` gives its secret for a `SecureChannel` only, and asks the transport again.
 3. A `Secret` does not print, compare, copy or pickle.
 4. No function takes a `PlainChannel` and `Credentials`.
+5. What is said to a `SecureChannel` is `Confidential`: it says itself what a log may show in its
+   place, and blots itself out of whatever the server says afterwards.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import ssl
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
+from portmail.confidential import NO_COPY, Confidential
 from portmail.errors import CredentialsUnusable, InsecureChannel, PortmailError
 from portmail.reply import Reply
 
@@ -65,7 +69,7 @@ class Line(Protocol):
         """The transport that carries what is said now."""
 
     @abstractmethod
-    async def command(self, line: bytes, *, seconds: float) -> Reply:
+    async def command(self, line: Confidential, *, seconds: float) -> Reply:
         """Write a command, return its reply."""
 
 
@@ -152,6 +156,25 @@ class SecretUnavailable(Exception):
     """The callable for a secret failed; `__cause__` says how. Becomes `CredentialsUnavailable`."""
 
 
+E = TypeVar("E", bound=BaseException)
+
+
+def without_frames(error: E) -> E:
+    """The error, and those that led to it, without frames: tracebacks are shown with variables.
+
+    Those of the program's own callable for a secret stay.
+    """
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        exc = waiting.pop()
+        if exc is not None and id(exc) not in seen:
+            seen.add(id(exc))
+            exc.__traceback__ = None
+            waiting += () if isinstance(exc, SecretUnavailable) else (exc.__cause__, exc.__context__)
+    return error
+
+
 class SecretKind(Enum):
     """What a secret is, since mechanisms differ."""
 
@@ -169,19 +192,21 @@ class Secret:
             _check_secret(source)
         elif not callable(source):
             raise CredentialsUnusable("a password or token must be a str, or a callable that returns one")
-        self._source = source
+        # In a function: whoever walks over attributes, as error trackers do, does not come to it.
+        self._source: Callable[[], SecretSource] = lambda: source
 
     async def resolve(self) -> str:
         """The secret itself. Only `Credentials.reveal` calls this."""
-        if isinstance(self._source, str):
-            return self._source
+        source = self._source()
+        if isinstance(source, str):
+            return source
         # A coroutine function only makes its coroutine; anything else may block.
-        if inspect.iscoroutinefunction(self._source):
-            answer: Any = self._source()
+        if inspect.iscoroutinefunction(source):
+            answer: Any = source()
         else:
             from portmail.offloading import in_a_daemon_thread  # most secrets are a str
 
-            answer = await in_a_daemon_thread(self._source)
+            answer = await in_a_daemon_thread(source)
         value = await answer if inspect.isawaitable(answer) else answer
         _check_secret(value)
         return str(value)
@@ -190,7 +215,7 @@ class Secret:
         return "Secret(***)"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a secret is neither copied nor pickled: give a callable that fetches it")
+        raise TypeError(NO_COPY)
 
 
 def _check_secret(value: object) -> None:
@@ -240,6 +265,12 @@ class Credentials:
             secret = await self.secret.resolve()
         except PortmailError:
             raise
+        except asyncio.CancelledError as exc:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled this: it is what the callable waited for, and to be told like any failure.
+            raise SecretUnavailable(f"the callable for the {self.kind.value} was cancelled") from exc
         except Exception as exc:
             raise SecretUnavailable(f"the callable for the {self.kind.value}: {type(exc).__name__}") from exc
         channel.prove()  # fetching it may have taken a while

@@ -194,6 +194,7 @@ def from_environment(environ: Mapping[str, str], **wishes: Unpack[Wishes]) -> Se
 
     Raises:
         ConfigurationError: a variable that cannot be understood.
+        AddressError: PORTMAIL_FROM, or a sender in the URL or the arguments, is no address.
         DiscoveryError: neither a URL nor a host is given.
     """
     given = _given(wishes)

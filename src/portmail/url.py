@@ -49,7 +49,7 @@ class ParsedURL:
 def _relay(options: dict[str, str]) -> Where:
     wish = options.pop("tls", "if-offered")
     if wish not in _RELAY_TLS:
-        raise InvalidURL(f"?tls={wish} is unknown: use one of {', '.join(_RELAY_TLS)}")
+        raise InvalidURL(f"?tls= has a value that is unknown: use one of {', '.join(_RELAY_TLS)}")
     return {"port": RELAY, "security": _RELAY_TLS[wish]}
 
 
@@ -135,6 +135,10 @@ def _host_and_port(where: str) -> tuple[str, int | None]:
     host, port = match.groups() if match else (where, None)
     if not host:
         raise InvalidRoute("the URL names no host: write it like submission://me:secret@mail.example.com")
+    if not re.fullmatch(r"[\w.-]+|\[.*\]", host):  # not shown: without an @ it may be the password
+        raise InvalidRoute(
+            "the URL's host is no host name: write it like submission://me:secret@mail.example.com"
+        )
     if port is None:
         return host, None
     if not (port.isascii() and port.isdecimal() and len(port) <= 5):

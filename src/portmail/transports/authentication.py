@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import binascii
 from base64 import b64decode, b64encode
-from dataclasses import replace
 
 from portmail.cause import Cause
+from portmail.confidential import Confidential, Mask
 from portmail.errors import InsecureChannel
 from portmail.failure import Failure, Phase
 from portmail.reply import Reply
-from portmail.sasl import Mechanism
-from portmail.security import Credentials, SecretUnavailable, SecureChannel
+from portmail.sasl import Mechanism, Step
+from portmail.security import (
+    Credentials,
+    SecretUnavailable,
+    SecureChannel,
+    without_frames,
+)
 from portmail.transports.intake import WireFailed
 
 _LONGEST_COMMAND = 512
@@ -41,7 +46,13 @@ async def authenticate(
     except InsecureChannel as exc:
         return Failure(Phase.AUTH, Cause.NO_PROOF, str(exc))
     except BaseException as exc:  # noqa: BLE001  # raised again, without the frames that held the secret
-        raise exc.with_traceback(None) from exc.__cause__
+        failed = without_frames(exc)
+    else:
+        return _judged(reply)
+    raise failed
+
+
+def _judged(reply: Reply) -> Failure | None:
     if reply.code == 235:
         return None
     if reply.positive:
@@ -57,32 +68,54 @@ async def _exchange(
             secret = await credentials.reveal(channel)
     except TimeoutError as exc:
         raise SecretUnavailable(f"nothing for {seconds:.0f} s") from exc
-    username = credentials.username.encode("utf-8", "surrogateescape")
-    steps = list(mechanism.steps)
-    line = b"AUTH " + mechanism.name.encode("ascii")
-    if mechanism.speaks_first:
-        first = line + b" " + b64encode(steps[0](username, secret, b""))
-        if len(first) + 2 <= _LONGEST_COMMAND:
-            line = first
-            del steps[0]
-    said = [secret, line.rpartition(b" ")[2]]
-    reply = await channel.line.command(line + b"\r\n", seconds=seconds)
+    login = _Login(mechanism, credentials.username.encode("utf-8", "surrogateescape"), secret)
+    reply = await channel.line.command(login.first(), seconds=seconds)
     while reply.code == 334:
         challenge = _challenge(reply)
-        if challenge is None or not steps:  # not what the mechanism says: stop it
-            reply = await channel.line.command(_CANCEL + b"\r\n", seconds=seconds)
+        if challenge is None or not login.steps:  # not what the mechanism says: stop it
+            reply = await channel.line.command(login.line(_CANCEL, shown="*"), seconds=seconds)
             break
-        said.append(b64encode(steps.pop(0)(username, secret, challenge)))
-        reply = await channel.line.command(said[-1] + b"\r\n", seconds=seconds)
-    return _without(reply, said=said)
+        reply = await channel.line.command(login.response(challenge), seconds=seconds)
+    return login.mask.reply(reply)
 
 
-def _without(reply: Reply, *, said: list[bytes]) -> Reply:
-    """The reply, in which nothing is repeated of what it answers: some servers quote the command."""
-    text = reply.text
-    for octets in filter(None, said):
-        text = text.replace(octets.rstrip(b"=").decode("utf-8", "replace"), "***")
-    return replace(reply, text=text)
+class _Login:
+    """The lines of one login. All of them are confidential, and each says what may be shown of it."""
+
+    def __init__(self, mechanism: Mechanism, username: bytes, secret: bytes) -> None:
+        self.steps = list(mechanism.steps)
+        self.mask = Mask(secret, said=())
+        self._mechanism = mechanism
+        self._username = username
+        self._secret = secret
+        self._said: list[bytes] = []
+
+    def first(self) -> Confidential:
+        """The AUTH command, with the first response if the mechanism speaks first and it is short enough."""
+        command = b"AUTH " + self._mechanism.name.encode("ascii")
+        if self._mechanism.speaks_first:
+            response = self._encoded(self.steps[0], challenge=b"")
+            if len(command) + len(response) + 3 <= _LONGEST_COMMAND:
+                del self.steps[0]
+                return self.line(command + b" " + response, shown=f"AUTH {self._mechanism.name} ***")
+        return self.line(command, shown=f"AUTH {self._mechanism.name}")
+
+    def response(self, challenge: bytes) -> Confidential:
+        """The next response."""
+        return self.line(self._encoded(self.steps.pop(0), challenge=challenge), shown="***")
+
+    def line(self, octets: bytes, *, shown: str) -> Confidential:
+        """A line as it is said."""
+        return Confidential(octets + b"\r\n", shown=shown, mask=self.mask)
+
+    def _encoded(self, step: Step, *, challenge: bytes) -> bytes:
+        response = step(self._username, self._secret, challenge)
+        encoded = b64encode(response)
+        # A digest is no secret, but a secret can be guessed by it.
+        digest = response.removeprefix(self._username + b" ")
+        self._said += [encoded] if response == self._username else [encoded, response, digest]
+        self.mask = Mask(self._secret, said=self._said)
+        return encoded
 
 
 def _challenge(reply: Reply) -> bytes | None:
