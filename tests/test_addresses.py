@@ -9,7 +9,7 @@ from email.policy import SMTP
 
 import pytest
 
-from portmail.addresses import recipients_in, sender_in
+from portmail.addresses import read_addresses, recipients_in, sender_in
 from portmail.content import headers_of
 from portmail.errors import AddressError, HeaderError
 from portmail.submission import Submission
@@ -201,3 +201,72 @@ def test_a_message_resent_twice_needs_an_explicit_envelope() -> None:
         recipients_in(headers_of(twice))
     with pytest.raises(HeaderError, match="sender= and recipients="):
         sender_in(headers_of(twice))
+
+
+@pytest.mark.parametrize("blank", ["\xa0", "\u3000", "\u2003"], ids=ascii)
+@pytest.mark.parametrize("value", ["user@{}good.org", "user@go{}od.org", "user@good.org{}"])
+def test_no_blank_of_unicode_is_taken_out_of_an_address(read: Reading, value: str, blank: str) -> None:
+    with pytest.raises(AddressError):
+        read(value.replace("{}", blank))
+
+
+@pytest.mark.parametrize(
+    "value", ["evil@=?utf-8?q?x.org?=", "=?utf-8?q?evil?=@x.org", "=?x?q?=41=42?=evil@x.org"]
+)
+def test_not_even_an_email_message_decodes_an_encoded_word_into_an_address(value: str) -> None:
+    message = EmailMessage()
+    message["To"] = value
+    with pytest.raises(AddressError):
+        Submission.of(message, sender="")
+
+
+@pytest.mark.parametrize("local", [".a", "a.", "a..b"])
+def test_quotes_that_an_address_needs_are_kept(read: Reading, local: str) -> None:
+    assert read(f'"{local}"@x.org') == [f'"{local}"@x.org']
+
+
+@pytest.mark.parametrize(
+    "value", ["Me <you", "me@x.org(evil", '"me@x.org', "team: me@x.org", "me@x.org evil"]
+)
+def test_what_the_standard_library_mends_in_reply_to_is_refused(value: str) -> None:
+    message = EmailMessage()
+    message["To"], message["Reply-To"] = "a@x.org", value
+    with pytest.raises(AddressError, match="Reply-To"):
+        Submission.of(message, sender="")
+
+
+def test_a_reply_to_that_would_lose_its_quotes_is_refused() -> None:
+    value = '"' + "a b" * 30 + '"@x.org'
+    message = email.message_from_bytes(f"To: a@x.org\r\nReply-To: {value}\r\n\r\n".encode(), policy=SMTP)
+    with pytest.raises(HeaderError, match="would not leave as it is"):
+        Submission.of(message, sender="")
+
+
+def test_what_takes_long_to_read_is_refused_at_once() -> None:
+    with pytest.raises(AddressError, match="too long"):
+        octets("a " * 400 + "\r\n " + "a " * 400 + "\r\n " + "a " * 400 + "<a@x.org>")
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("Doe, John <a@b.org>", '"Doe, John" <a@b.org>'),
+        ("Müller, Jörg <a@b.org>", '"Müller, Jörg" <a@b.org>'),
+        ("[Ops] Team <a@b.org>", '"[Ops] Team" <a@b.org>'),
+        ("Team: Ops <a@b.org>", '"Team: Ops" <a@b.org>'),
+        ("ann@x.org <ann@x.org>", '"ann@x.org" <ann@x.org>'),
+        ("back\\slash, a <a@b.org>", '"back\\\\slash, a" <a@b.org>'),
+    ],
+)
+def test_a_name_that_needs_quotes_is_shown_with_them(text: str, quoted: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        read_addresses("To", text=text)
+    assert str(caught.value).endswith(f"put the name in quotes: {quoted}")
+    assert [address.addr_spec for address in read_addresses("To", text=quoted).addresses]
+
+
+@pytest.mark.parametrize("text", ["Doe, John <a@b.org>, x@y.org", "Doe, John <a@b..org>", "a b@c.org"])
+def test_what_quotes_alone_do_not_mend_is_told_how_addresses_are_written(text: str) -> None:
+    with pytest.raises(AddressError, match=r'needs quotes: "Doe, John" <me@') as caught:
+        read_addresses("To", text=text)
+    assert "addr-spec" not in str(caught.value)

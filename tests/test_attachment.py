@@ -10,6 +10,7 @@ import pickle
 import random
 import tracemalloc
 from collections.abc import Callable
+from email import message_from_bytes
 from email.generator import BytesGenerator
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -273,3 +274,13 @@ def test_a_path_without_a_message_is_refused(tmp_path: Path, make: Callable[[Pat
 def test_a_str_is_neither_a_message_nor_a_path() -> None:
     with pytest.raises(ContentError, match=r"str is no message: .*pathlib\.Path"):
         Submission.of("message.eml")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["mail.eml", "page.mht"])
+def test_a_message_in_a_file_is_a_file_like_any_other(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.write_bytes(b"Subject: inner\r\n\r\n\xff\x00")
+    [part] = message_from_bytes(content(with_file(file)).data, policy=SMTP).iter_attachments()
+    # Base64 is forbidden in message/rfc822 (RFC 2046 section 5.2.1), and only base64 fits any octets.
+    assert part.get_content_type() == "application/octet-stream"
+    assert (part.get_filename(), part.get_content()) == (name, file.read_bytes())

@@ -317,3 +317,29 @@ def test_plain_addresses_do_not_load_email_validator() -> None:
         "assert 'email_validator' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-X", "utf8", "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        pytest.param("me@example\u3002org", "look like", id="ideographic full stop"),
+        pytest.param("me@example\uff0eorg", "look like", id="full-width full stop"),
+        pytest.param("me@\uff45xample.org", "look like", id="full-width letter"),
+        pytest.param("me@e\u212aample.org", "look like", id="Kelvin sign in the domain"),
+        pytest.param("me@exam\u034fple.org", "look like", id="a joiner that vanishes"),
+        pytest.param("mi\u212ae@example.org", "look like", id="Kelvin sign in the local part"),
+        pytest.param("=?utf-8?q?evil=40x.org?=@example.org", "encoded word", id="encoded word"),
+        pytest.param("=?UTF-8?B?ZXZpbA==?=@localhost", "encoded word", id="encoded word, private"),
+        pytest.param("é" * 33 + "@example.org", "64 octets", id="33 characters, 66 octets"),
+    ],
+)
+def test_what_would_become_another_address_is_refused(address: str, words: str) -> None:
+    with pytest.raises(AddressError, match=words):
+        mailbox(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["=?x?=@example.org", "a@[IPv6:::ffff:192.0.2.1]", "e\u0301@mu\u0308nchen.example"]
+)
+def test_what_only_resembles_that_travels(address: str) -> None:
+    assert mailbox(address)

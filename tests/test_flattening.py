@@ -24,9 +24,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portmail.errors import PortmailError
+from portmail.errors import HeaderError, PortmailError
 from portmail.flattening import Flat, written
 from portmail.folding import folding
+from portmail.submission import Submission
 
 ME, YOU = "Me Myself <me@example.org>", "you@example.org"
 TEXTS = {
@@ -456,3 +457,68 @@ def messages(draw: st.DrawFn, depth: int = 2) -> EmailMessage:
 @given(messages())
 def test_any_message(message: EmailMessage) -> None:
     assert_equal(message)
+
+
+def test_a_boundary_is_the_one_that_divides_however_short_the_lines_are() -> None:
+    message = EmailMessage(policy=SMTP.clone(max_line_length=40))
+    message["From"], message["To"] = "me@x.org", "you@x.org"
+    message.set_content("Hello\n")
+    message.add_attachment(b"\x01", maintype="application", subtype="octet-stream", filename="a.bin")
+    parsed = email.message_from_bytes(Submission.of(message).content.data, policy=SMTP)
+    assert [part.get_content_type() for part in parsed.iter_parts()] == [
+        "text/plain",
+        "application/octet-stream",
+    ]
+
+
+@pytest.mark.parametrize("value", ["\nBcc: e@x.org", "x\nBcc: e@x.org", "x\r\n\r\nbody"], ids=ascii)
+def test_a_line_end_that_reading_drops_never_ends_a_header_of_a_part(value: str) -> None:
+    message = EmailMessage()
+    message["From"], message["To"] = "me@x.org", "you@x.org"
+    message.set_content("Hello\n")
+    message.add_attachment(b"\x01", maintype="application", subtype="octet-stream")
+    part = message.get_payload(1)
+    assert isinstance(part, EmailMessage)
+    part.set_raw("Content-Description", value)
+    with pytest.raises(HeaderError, match="Content-Description"):
+        Submission.of(message)
+
+
+@pytest.mark.parametrize("length", [60, 100, 997])
+def test_a_parameter_whose_name_the_standard_library_folds_for_ever_is_refused(length: int) -> None:
+    octets = (
+        f'From: me@x.org\r\nTo: you@x.org\r\nContent-Type: text/plain; {"x" * length}="ü{"y" * 80}"\r\n\r\n'
+    )
+    message = email.message_from_string(octets, policy=SMTP)
+    with pytest.raises(HeaderError, match="too long"):
+        Submission.of(message)
+
+
+@pytest.mark.parametrize("boundary", ["x\r\n Bcc: e@x.org", 'x"', "x\\", "x\x0by"], ids=ascii)
+def test_a_boundary_that_cannot_be_written_is_refused(boundary: str) -> None:
+    message = MIMEMultipart(boundary=boundary)
+    message["From"], message["To"] = "me@x.org", "you@x.org"
+    message.attach(MIMEText("Hello"))
+    with pytest.raises(HeaderError):
+        Submission.of(message)
+
+
+LONG_NAMES = {
+    "no blank behind the comma": ",".join(f'"Doe, John {n}" <user{n}@example.com>' for n in range(3)),
+    "a long quoted name": '"A long quoted department name, of natural sciences, in house 7" <a@example.com>',
+    "in a group": "Friends:" + ",".join(f'"Doe, John {n}" <user{n}@example.com>' for n in range(4)) + ";",
+    "beyond ASCII too": '"Müller, Jörg" <j@example.com>,"Doe, J." <d@example.com>,"Doe, K." <k@example.com>',
+}
+
+
+@pytest.mark.parametrize("value", LONG_NAMES.values(), ids=LONG_NAMES)
+def test_names_whose_quotes_the_standard_library_loses_are_folded_between_the_addresses(value: str) -> None:
+    message = EmailMessage()
+    message["From"], message["To"] = "me@example.org", value
+    message.set_content("Hello\n")
+    submission = Submission.of(message)
+    sent = email.message_from_bytes(b"".join(submission.content.blocks()), policy=SMTP)
+    assert [str(it) for it in sent["To"].addresses] == [str(it) for it in message["To"].addresses]
+    assert [box.text for box in submission.envelope.recipients] == [
+        it.addr_spec for it in message["To"].addresses
+    ]

@@ -80,3 +80,16 @@ def test_a_value_with_a_line_break_or_nul_is_refused_by_name(value: str) -> None
     check_header("Subject", value="Grüße \t\x1b")
     with pytest.raises(HeaderError, match="the Subject header holds a line break or NUL"):
         check_header("Subject", value=value)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"From me@example.org Mon Jan 1 00:00:00 2024\r\nA: 1\r\n\r\n", "an mbox begins like this"),
+        (b"\xef\xbb\xbfFrom: me@example.org\r\n\r\n", "a byte order mark"),
+        (b"Hello\r\n\r\n", "a name and a colon"),
+    ],
+)
+def test_what_begins_otherwise_is_called_by_its_name(data: bytes, told: str) -> None:
+    with pytest.raises(HeaderError, match=told):
+        split_header(data)

@@ -17,6 +17,9 @@ from portmail.header import check_header
 Attachments: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """The path of one file, or several."""
 
+_COMPOSITE = ("message", "multipart")
+"""Types that base64 is forbidden for (RFC 2045 section 6.4): such a file is a file like any other."""
+
 Addresses: TypeAlias = str | Iterable[str]
 """One header's worth of addresses: `"Ops <ops@example.org>, me@example.org"`, or several such."""
 
@@ -81,7 +84,9 @@ def _set_addresses(message: EmailMessage, name: str, *, addresses: Addresses) ->
 
 def _attach(message: EmailMessage, *, path: Path) -> None:
     kind, encoding = mimetypes.guess_type(path.name)
-    maintype, _, subtype = (kind if kind and not encoding else "application/octet-stream").partition("/")
+    if kind is None or encoding or kind.startswith(_COMPOSITE):
+        kind = "application/octet-stream"
+    maintype, _, subtype = kind.partition("/")
     check_header("filename", value=path.name)
     _check_text(filename=path.name)
     part = FilePart.of(path, maintype=maintype, subtype=subtype)

@@ -29,6 +29,7 @@ from portmail.flattening import HIDDEN, Flat, written
 from portmail.folding import address_field
 from portmail.generating import generated
 from portmail.header import split_header
+from portmail.reply import printable
 
 AnyMessage: TypeAlias = EmailMessage | Message | bytes | os.PathLike[str]
 """What can be sent: an `EmailMessage`, an old `Message`, a whole message in octets, or its file's path."""
@@ -132,6 +133,10 @@ def headers_of(message: Message | bytes | Flat) -> Headers:
     return by_name((name, value.rstrip("\r\n")) for name, value in values)
 
 
+_TOLD = 250
+"""Characters of a Message-ID that are told."""
+
+
 def _finished(flat: Flat, *, sender: str, domain: str) -> Content:
     fields = [text for name, text in flat.fields if name not in HIDDEN]
     texts = dict(flat.fields[::-1])  # where a name is repeated, the first counts
@@ -147,10 +152,16 @@ def _finished(flat: Flat, *, sender: str, domain: str) -> Content:
     return Content(
         pieces,
         sum(map(size_of, pieces)),
-        octets_of(texts["message-id"].partition(":")[2]).decode("utf-8", "replace").strip(),
+        _one_word(octets_of(texts["message-id"].partition(":")[2])),
         not head.isascii(),
         any(map(is_eight_bit, pieces)),
     )
+
+
+def _one_word(octets: bytes) -> str:
+    """A Message-ID as it is told: one word, whatever was written there and wherever it was folded."""
+    words = octets.decode("utf-8", "replace").split(maxsplit=1)
+    return printable(words[0])[:_TOLD] if words else ""
 
 
 def _missing(present: Container[str], *, sender: str, domain: str) -> dict[str, str]:

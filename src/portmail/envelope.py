@@ -6,7 +6,9 @@ quotes, folds, trims or parses an address again.
 
 from __future__ import annotations
 
+import re
 import string
+import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +21,8 @@ _NEUTRAL = ".example.com"
 _LETTERS = frozenset(string.ascii_letters)
 _LDH = _LETTERS | frozenset(string.digits + "-")  # RFC 5890 section 2.3.1
 _ATEXT = _LDH | frozenset("!#$%&'*+/=?^_`{|}~")  # RFC 5322 section 3.2.3
+_ENCODED_WORD = re.compile(r"=\?[^?]+\?[bq]\?[^?]*\?=", re.IGNORECASE)
+_LONGEST_LOCAL, _LONGEST = 64, 254  # octets (RFC 5321 sections 4.5.3.1.1 and 4.5.3.1.3, without < and >)
 
 
 class Mailbox(NamedTuple):
@@ -91,8 +95,12 @@ def _mailbox(address: str) -> Mailbox:
 def _is_plain_local(local: str) -> bool:
     """Whether it is a dot-atom that everybody reads alike: then email-validator need not be loaded."""
     # It takes role names (RFC 2142) in any case; none of them has a dot.
-    certain = "." in local or local == local.lower()
-    return certain and len(local) <= 64 and all(atom and _ATEXT.issuperset(atom) for atom in local.split("."))
+    certain = ("." in local or local == local.lower()) and "=?" not in local
+    return (
+        certain
+        and len(local) <= _LONGEST_LOCAL
+        and all(atom and _ATEXT.issuperset(atom) for atom in local.split("."))
+    )
 
 
 def _is_plain_domain(domain: str) -> bool:
@@ -116,7 +124,39 @@ def _examined(address: str) -> Mailbox:
         raise AddressError(f"{address!r} has no @: write it like me@example.org")
     local, domain, ascii_domain = _validated(address, private=_is_private(domain))
     text = f"{local}@{domain}"
-    return Mailbox(text, f"{local}@{ascii_domain}" if local.isascii() else text)
+    path = f"{local}@{ascii_domain}" if local.isascii() else text
+    wrong = _encoded(local) or _look_alike(address, path=f"{local}@{ascii_domain}") or _too_long(local, path)
+    if wrong:
+        raise AddressError(f"{address!r} cannot be used as an address: {wrong}")
+    return Mailbox(text, path)
+
+
+def _encoded(local: str) -> str:
+    # RFC 2047 section 5 allows none here; a server that decodes it delivers to somebody else.
+    return "it holds an encoded word: write it decoded" if _ENCODED_WORD.search(local) else ""
+
+
+def _look_alike(address: str, *, path: str) -> str:
+    """What is wrong if normalizing made ASCII of something else: to whoever compared it, another address."""
+    local, _, domain = address.rpartition("@")
+    given, labels = domain.split("."), path.rpartition("@")[2].split(".")
+    as_letters = [
+        char for char in local if not char.isascii() and unicodedata.normalize("NFC", char).isascii()
+    ]
+    as_labels = [
+        old for old, new in zip(given, labels, strict=False) if not old.isascii() and new[:4] != "xn--"
+    ]
+    as_dots = not domain.isascii() and len(given) != len(labels)
+    if not (as_letters or as_labels or as_dots):
+        return ""
+    return f"it is written with characters that only look like those of {path}: use those of the keyboard"
+
+
+def _too_long(local: str, path: str) -> str:
+    # email-validator counts characters.
+    if len(local.encode()) > _LONGEST_LOCAL:
+        return f"more than {_LONGEST_LOCAL} octets before the @"
+    return f"more than {_LONGEST} octets" if len(path.encode()) > _LONGEST else ""
 
 
 def ascii_domain(domain: str) -> str:

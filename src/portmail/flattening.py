@@ -14,12 +14,12 @@ from email.message import Message
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
-from portmail.addresses import holds_addresses, in_ascii
+from portmail.addresses import holds_addresses, in_ascii, unaltered
 from portmail.attachment import FileLines, FilePart
 from portmail.canonical import BLOCK, Lines, Piece, Segment, octets_of, travels, whole_lines
-from portmail.errors import PortmailError
-from portmail.folding import Folding, Uncommon, folding, shown
-from portmail.header import check_header
+from portmail.errors import HeaderError, PortmailError
+from portmail.folding import Folding, Uncommon, check_kept, folding
+from portmail.header import is_boundary
 
 HIDDEN = frozenset(("bcc", "resent-bcc"))
 """Fields that never travel, in lower case."""
@@ -99,7 +99,7 @@ def _part(part: Message, *, form: Folding, outermost: bool = False) -> tuple[lis
         if made and key == "content-type":
             fields.append((key, _with_boundary(name, value, boundary=made, form=form)))
         elif key in HIDDEN:
-            check_header(name, value=shown(name, value, reader=reader))
+            check_kept(name, value, reader=reader)
         else:
             field = form.line(name, value, reader=reader)
             if field is None:
@@ -129,12 +129,11 @@ def _is_multipart_type(text: str) -> bool:
 
 
 def _folded(name: str, value: Any, *, form: Folding, reader: Any, outermost: bool) -> str:
-    if not outermost:
-        return form.folded(name, value, reader=reader)
-    field = form.folded(name, _outer(name, value, old=form.old), reader=reader)
-    if not field.isascii():
+    value = _outer(name, value, old=form.old) if outermost else value
+    field = form.folded(name, value, reader=reader)
+    if outermost and not field.isascii():
         raise Uncommon(name)  # what needs SMTPUTF8
-    return field
+    return unaltered(name, value=value, field=field)
 
 
 def _outer(name: str, value: Any, *, old: bool) -> Any:
@@ -178,9 +177,9 @@ def _multipart(part: Message, *, form: Folding, text: str) -> tuple[list[_Text],
     if odd or type(children) is not list or type(part.policy) is not type(form.policy):
         raise Uncommon(part)
     bodies = [_whole(child, form=form) for child in children]
-    given = (part.get_boundary() or "") if "boundary" in text.lower() else None
+    given = boundary_of(part) if "boundary" in text.lower() else None
     boundary = _boundary(bodies) if given is None else given
-    if not boundary or not (boundary.isascii() and boundary.isprintable()):
+    if not boundary or not boundary.isascii():
         raise Uncommon(part)
     delimiter = f"--{boundary}\r\n"
     body: list[_Text] = []
@@ -192,6 +191,19 @@ def _multipart(part: Message, *, form: Folding, text: str) -> tuple[list[_Text],
 def _whole(part: Message, *, form: Folding) -> list[_Text]:
     fields, body = _part(part, form=form)
     return [*[text for _, text in fields], "\r\n", *body]
+
+
+def boundary_of(part: Message) -> str:
+    """The boundary of a multipart; "" if it has none.
+
+    Raises:
+        HeaderError: one that is not the same in the header and in the body.
+    """
+    boundary, parameter = part.get_boundary() or "", part.get_param("boundary")
+    altered = isinstance(parameter, str) and parameter != boundary  # a tuple: it is coded (RFC 2231)
+    if boundary and (altered or not is_boundary(boundary)):
+        raise HeaderError(f"{boundary[:60]!r} is no boundary: use letters, digits and hyphens")
+    return boundary
 
 
 def _boundary(bodies: Iterable[Iterable[_Text]]) -> str:
@@ -212,8 +224,9 @@ def _holds(text: _Text, boundary: str) -> bool:
 def _with_boundary(name: str, value: Any, *, boundary: str, form: Folding) -> str:
     """The Content-Type field of a multipart that has no boundary yet."""
     text = str(value)
-    if _SIMPLE_TYPE.fullmatch(text):
-        return _sample_type(name, text, form).replace(_SAMPLE, boundary)
+    sample = _sample_type(name, text, form) if _SIMPLE_TYPE.fullmatch(text) else ""
+    if _SAMPLE in sample:  # unless lines are so short that it was folded itself
+        return sample.replace(_SAMPLE, boundary)
     return _bounded(name, value, boundary=boundary, form=form)
 
 

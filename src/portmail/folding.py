@@ -14,10 +14,15 @@ from email.policy import SMTP, SMTPUTF8, Compat32, EmailPolicy
 from functools import lru_cache
 from typing import Any
 
+from portmail.errors import HeaderError
 from portmail.header import MAX_LINE, check_header, is_name
 
 _FOLD = re.compile(r"\r?\n(?=[ \t])")
 _MOST_KNOWN = 256
+_USUAL_WIDTH = 78
+_CHROME = 27
+"""Columns that a section of a folded parameter needs beside its name (RFC 2231), with one character of
+the value. Where there are fewer, the standard library's folding never ends."""
 _UNSTRUCTURED = (headerregistry.UnstructuredHeader, headerregistry.UniqueUnstructuredHeader)
 _BREAK = re.compile(r"[\r\n\0]")
 
@@ -68,7 +73,7 @@ class Folding:
         known = self._known.get(key) if key else None
         if known is not None:
             return known
-        check_header(name, value=shown(name, value, reader=reader))
+        check_kept(name, value, reader=reader)
         field = self._checked(name, value)
         if key is not None:
             if len(self._known) >= _MOST_KNOWN:
@@ -114,6 +119,23 @@ def shown(name: str, value: Any, *, reader: Any) -> str:
     return _FOLD.sub("", text) if isinstance(reader, Compat32) else text
 
 
+def check_kept(name: str, value: Any, *, reader: Any) -> None:
+    """A header must be one header, as it is read and as it is kept: reading may drop its line ends.
+
+    Raises:
+        HeaderError: naming the header.
+    """
+    check_header(name, value=shown(name, value, reader=reader))
+    if type(value) is str:
+        check_header(name, value=_FOLD.sub("", value))
+    parameters = getattr(reader.header_fetch_parse(name, value), "params", ())
+    longest = min(reader.max_line_length or _USUAL_WIDTH, _USUAL_WIDTH) - _CHROME
+    if any(len(parameter) > longest for parameter in parameters):
+        raise HeaderError(
+            f"the {name} header has a parameter whose name is too long: at most {longest} letters"
+        )
+
+
 def address_field(name: str, *, header: Any) -> str:
     """A structured address header as a field; in UTF-8 where an address cannot be written without."""
     ascii_only = all(address.username.isascii() for address in header.addresses)
@@ -139,33 +161,64 @@ def _date_text(value: Any) -> str | None:
     return str(value) if value.datetime else None  # an invalid date is written as nothing
 
 
-def _address_text(value: Any) -> str | None:
+def address_text(value: Any) -> str:
     """What was parsed, with its comments and quotes: `str(value)` is without."""
-    texts: list[str] = []
-    _collect(getattr(value, "_parse_tree", ()), texts)
-    return "".join(texts)
+    return _texts_of(_Same(value))[0]
+
+
+def undecoded_text(value: Any) -> str:
+    """The same with `=?` for each encoded word: what stood in it is in no address (RFC 2047 section 5)."""
+    return _texts_of(_Same(value))[1]
+
+
+class _Same:
+    """This very header; others may have the same text and another tree."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+
+@lru_cache(maxsize=16)  # a cache: a header is read for its addresses, and soon after written
+def _texts_of(header: _Same) -> tuple[str, str]:
+    decoded: list[str] = []
+    undecoded: list[str] = []
+    _collect(getattr(header.value, "_parse_tree", ()), decoded, undecoded)
+    return "".join(decoded), "".join(undecoded)
 
 
 # Undocumented: where they are not found, nothing is but slower.
 _PARSER: Any = getattr(headerregistry, "parser", None)
 _TOKENS: Any = getattr(_PARSER, "TokenList", None)
-_JOINED = frozenset(
+_NESTED = frozenset(
     kind
     for kind in (vars(_PARSER).values() if _TOKENS else ())
     if isinstance(kind, type) and issubclass(kind, _TOKENS) and kind.__str__ is _TOKENS.__str__
+    if kind.__name__ != "EncodedWord"
 )
-"""Tokens whose text is the texts of their tokens, one after the other."""
+"""Tokens whose text is the texts of their tokens, one after the other; encoded words are told apart."""
+_ENCODED_WORD: Any = getattr(_PARSER, "EncodedWord", None)
 
 
-def _collect(tokens: Any, texts: list[str]) -> None:
+def _collect(tokens: Any, decoded: list[str], undecoded: list[str]) -> None:
     # As `str(tokens)`, whose nested generators take most of the time that folding takes.
-    while len(tokens) == 1 and type(tokens[0]) in _JOINED:  # most hold one that holds one
+    while len(tokens) == 1 and type(tokens[0]) in _NESTED:  # most hold one that holds one
         tokens = tokens[0]
     for token in tokens:
-        if type(token) in _JOINED:
-            _collect(token, texts)
+        kind = type(token)
+        if kind in _NESTED:
+            _collect(token, decoded, undecoded)
         else:
-            texts.append(str(token))
+            text = str(token)
+            decoded.append(text)
+            undecoded.append("=?" if kind is _ENCODED_WORD else text)
 
 
 _KINDS: dict[Callable[[Any], str | None], tuple[type, ...]] = {
@@ -178,7 +231,7 @@ _KINDS: dict[Callable[[Any], str | None], tuple[type, ...]] = {
         headerregistry.MessageIDHeader,
     ),
     _date_text: (headerregistry.DateHeader, headerregistry.UniqueDateHeader),
-    _address_text: (
+    address_text: (
         headerregistry.AddressHeader,
         headerregistry.UniqueAddressHeader,
         headerregistry.SingleAddressHeader,

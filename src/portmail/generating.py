@@ -11,12 +11,12 @@ from email.message import Message
 from email.policy import Compat32, EmailPolicy
 from typing import Any
 
-from portmail.addresses import in_ascii
+from portmail.addresses import in_ascii, unaltered
 from portmail.canonical import canonical
 from portmail.errors import ContentError, HeaderError
-from portmail.flattening import HIDDEN, Flat
-from portmail.folding import address_field, shown
-from portmail.header import check_header, check_same_names, split_header
+from portmail.flattening import HIDDEN, Flat, boundary_of
+from portmail.folding import address_field, check_kept
+from portmail.header import check_same_names, split_header
 
 _LOST_FIELDS = (MissingHeaderBodySeparatorDefect, FirstHeaderLineIsContinuationDefect)
 
@@ -30,13 +30,18 @@ def generated(message: Message) -> Flat:
     """
     for part in message.walk():
         for name, value in part.raw_items():
-            check_header(name, value=shown(name, value, reader=part.policy))
+            check_kept(name, value, reader=part.policy)
+        boundary_of(part)
     if any(isinstance(defect, _LOST_FIELDS) for defect in message.defects):
         raise HeaderError("the message was parsed from octets whose header is broken: fields were lost")
     visible = _copied(message)
     fields, body = split_header(canonical(_flattened(visible)))
     check_same_names(fields, intended=visible.keys())
-    return Flat([(it.name, it.octets.decode("ascii", "surrogateescape")) for it in fields], (body,))
+    written = [
+        (field.name, unaltered(name, value=value, field=field.octets.decode("ascii", "surrogateescape")))
+        for (name, value), field in zip(visible.raw_items(), fields, strict=True)
+    ]
+    return Flat(written, (body,))
 
 
 def _copied(message: Message) -> Message:

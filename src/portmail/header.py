@@ -16,6 +16,13 @@ _FIELD = re.compile(rb"([!-9;-~]+):")
 _NAME = re.compile(r"[!-9;-~]+")
 
 
+_ODD = {
+    b"From ": "an mbox begins like this; take the line out, or send the mailbox with send-many",
+    b"\xef\xbb\xbf": "it begins with a byte order mark; save the file without it",
+}
+"""What else than a field a line may be, and what to do about it."""
+
+
 class Field(NamedTuple):
     """One header field: its name in lower case, and its octets with folding and the last CRLF."""
 
@@ -53,7 +60,8 @@ def _fields(head: bytes) -> Iterable[Field]:
 def _field(lines: Sequence[bytes]) -> Field:
     match = _FIELD.match(lines[0])
     if match is None:
-        raise HeaderError(f"{_shown(lines[0])} is no header field: it needs a name and a colon")
+        odd = next((why for beginning, why in _ODD.items() if lines[0].startswith(beginning)), "")
+        raise HeaderError(f"{_shown(lines[0])} is no header field: {odd or 'it needs a name and a colon'}")
     octets = b"".join(lines)
     try:
         octets.decode("utf-8")
@@ -87,7 +95,7 @@ def check_header(name: str, *, value: str) -> None:
     if not is_name(name):
         raise HeaderError(f"{name!r} is no header name: use letters, digits and hyphens")
     # All that Python takes for a line end: some patch levels write it out as one.
-    if "\0" in value or len(value.splitlines()) > 1 or value.endswith(("\r", "\n")):
+    if "\0" in value or len(f"{value}.".splitlines()) > 1:
         raise HeaderError(f"the {name} header holds a line break or NUL: take it out of {value[:60]!r}")
 
 
@@ -95,6 +103,11 @@ def check_header(name: str, *, value: str) -> None:
 def is_name(name: str) -> bool:
     """Whether it is a field name (RFC 5322 section 3.6.8)."""
     return _NAME.fullmatch(name) is not None
+
+
+def is_boundary(boundary: str) -> bool:
+    """Whether it can be written in quotes, and into a body, as it is."""
+    return boundary != "" and boundary.isprintable() and not {'"', "\\"} & set(boundary)
 
 
 def _shown(octets: bytes) -> str:

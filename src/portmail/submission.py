@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from email.message import Message
 from typing import TYPE_CHECKING, NamedTuple
 
-from portmail.addresses import one_address, recipients_in, sender_in
+from portmail.addresses import check_replies, one_address, recipients_in, sender_in
 from portmail.content import AnyMessage, Content, content_of, headers_of, opened
 from portmail.envelope import Envelope
 from portmail.errors import AddressError, ContentError, PortmailError
@@ -79,6 +79,7 @@ class Submission(NamedTuple):
             sender=author,
             recipients=recipients_in(headers) if recipients is None else recipients,
         )
+        check_replies(headers)
         domain = envelope.sender.path.rpartition("@")[2] if envelope.sender else ""
         named = domain.isascii() and not domain.startswith("[")
         return cls(envelope, content_of(draft, sender=written, domain=domain if named else ""))
