@@ -45,6 +45,29 @@ def test_nothing_offered_is_nothing_found() -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("\N{LATIN SMALL LETTER LONG S}TARTTLS", id="a letter whose capital is S"),
+        pytest.param("\N{LATIN SMALL LIGATURE ST}ARTTLS", id="a letter whose capitals are ST"),
+        pytest.param("\u2028STARTTLS", id="a line separator in front"),
+        pytest.param("\x1cSTARTTLS", id="a file separator in front"),
+        pytest.param("STARTTLS\xa0x", id="a blank that is not ASCII behind"),
+    ],
+)
+def test_what_is_not_the_keywords_octets_is_not_the_keyword(line: str) -> None:
+    assert "STARTTLS" not in offered(line, "HELP")
+
+
+def test_a_blank_around_a_keyword_does_no_harm() -> None:
+    assert set(offered(" STARTTLS ", "\tSIZE 10").keywords) == {"STARTTLS", "SIZE"}
+
+
+def test_many_lines_of_one_keyword_are_all_read() -> None:
+    many = [f"AUTH M{number}" for number in range(2000)]
+    assert offered(*many).mechanisms == tuple(f"M{number}" for number in range(2000))
+
+
+@pytest.mark.parametrize(
     ("lines", "mechanisms"),
     [
         pytest.param(["AUTH PLAIN LOGIN"], ("PLAIN", "LOGIN"), id="as it should be"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import tracemalloc
+
 import pytest
 
 from portmail.reply import MAX_LINE, MAX_REPLY, MalformedReply, Reply, ReplyReader, printable
@@ -74,6 +77,7 @@ def test_an_unfinished_reply_is_noticed(octets: bytes, amid: bool) -> None:
         pytest.param("550 5.1234.1 no", None, "5.1234.1 no", id="four digits are none"),
         pytest.param("354 3.0.0 go on", None, "3.0.0 go on", id="there is no class 3"),
         pytest.param("550 see 5.7.1", None, "see 5.7.1", id="only in front"),
+        pytest.param("550 5.7.\N{ARABIC-INDIC DIGIT ONE} no", None, "5.7.\u0661 no", id="ASCII digits only"),
     ],
 )
 def test_the_enhanced_code_is_the_one_that_agrees_with_the_reply_code(
@@ -122,8 +126,31 @@ def test_a_reply_in_front_of_what_is_none_counts_and_the_complaint_comes_next() 
 def test_a_line_may_be_long_but_not_longer_than_the_limit() -> None:
     line = b"250 ".ljust(MAX_LINE, b"x")
     assert len(read(line + b"\r\n")[0].text) == MAX_LINE - 4
+    assert read(line + b"\r", b"\n") == read(line + b"\r\n")
     with pytest.raises(MalformedReply):
         read(line + b"x\r\n")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        pytest.param(b"250-ab\r\n" * 2000, id="short lines"),
+        pytest.param(b"2" * 16_000, id="a line without end"),
+        pytest.param(b"x\r\n" * 5000, id="no replies"),
+        pytest.param(b"250-\xff\xff\r\n" * 2000, id="no UTF-8"),
+    ],
+)
+def test_little_is_kept_of_what_never_ends(piece: bytes) -> None:
+    reader = ReplyReader()
+    tracemalloc.start()
+    try:
+        for _ in range(8):
+            with contextlib.suppress(MalformedReply):
+                reader.feed(bytes(bytearray(piece)))
+            kept, _ = tracemalloc.get_traced_memory()
+            assert kept <= 64 * 1024
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
@@ -150,6 +177,7 @@ def test_control_characters_never_reach_a_terminal() -> None:
     assert reply.text == "?[2J?a?b?c?d??e"
     assert str(MalformedReply(b"\x1b[2J" + b"x" * 1000)) == "?[2J" + "x" * 116
     assert printable("two\nlines") == "two\nlines"
+    assert printable("a\u2028b\u2029c\u202ed\u2066e") == "a?b?c?d?e"
 
 
 def test_octets_that_are_no_utf8_are_read_all_the_same() -> None:

@@ -92,6 +92,7 @@ def test_only_modes_that_insist_on_verified_tls_count_as_encrypted() -> None:
         pytest.param("::1", "::1", id="IPv6"),
         pytest.param("[2001:DB8:0::1]", "2001:db8::1", id="IPv6 in brackets"),
         pytest.param("fe80::1%eth0", "fe80::1%eth0", id="IPv6 with a scope"),
+        pytest.param("fe80::1%br-lan_0.7:1", "fe80::1%br-lan_0.7:1", id="IPv6 with an odd scope"),
     ],
 )
 def test_a_host_is_kept_as_it_is_dialled_and_verified(host: str, kept: str) -> None:
@@ -136,6 +137,12 @@ def test_what_is_no_host_is_refused(host: str) -> None:
         Route(host, 25, STARTTLS)
 
 
+@pytest.mark.parametrize("zone", ["\r\nX", "\x1b[2J", "e th0", "\u202e", "x" * 65, "é"], ids=ascii)
+def test_an_address_brings_nothing_into_a_log_behind_its_scope(zone: str) -> None:
+    with pytest.raises(InvalidRoute, match="no interface"):
+        Route(f"fe80::1%a{zone}b", 25, STARTTLS)
+
+
 @pytest.mark.parametrize("port", [0, -1, 65536, True, "25", 25.0, None])
 def test_what_is_no_port_is_refused(port: int) -> None:
     with pytest.raises(InvalidRoute, match="1 to 65535"):
@@ -159,3 +166,8 @@ def test_what_is_no_security_is_refused() -> None:
 )
 def test_a_route_prints_as_host_port_and_security(route: Route, text: str) -> None:
     assert str(route) == text
+
+
+def test_a_host_with_a_port_is_told_how_to_give_both() -> None:
+    with pytest.raises(InvalidRoute, match=r"give host='mail\.example\.com', port=587"):
+        Route("mail.example.com:587", 25, Security.STARTTLS)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import ascii_lowercase, ascii_uppercase
 from types import MappingProxyType
 
 from portmail.reply import Reply
+
+_UPPER = str.maketrans(ascii_lowercase, ascii_uppercase)
+"""Of ASCII alone: there are other letters that are an S or an I in upper case, and no keyword has them."""
 
 
 class Extensions:
@@ -25,12 +29,13 @@ class Extensions:
     @classmethod
     def parse(cls, reply: Reply) -> Extensions:
         """Read the lines after the first, which is the server's name and greeting."""
-        found: dict[str, tuple[str, ...]] = {}
+        found: dict[str, list[str]] = {}
         for line in reply.text.split("\n")[1:]:
             # Servers of the last century wrote "AUTH=LOGIN"; some offer it beside "AUTH LOGIN".
-            keyword, *parameters = line.upper().replace("AUTH=", "AUTH ", 1).split() or [""]
-            found[keyword] = found.get(keyword, ()) + tuple(parameters)
-        return cls(MappingProxyType(found))
+            words = line.translate(_UPPER).replace("AUTH=", "AUTH ", 1).split(" ")
+            keyword, *parameters = filter(None, words) if any(words) else [""]
+            found.setdefault(keyword, []).extend(parameters)
+        return cls(MappingProxyType({keyword: tuple(words) for keyword, words in found.items()}))
 
     def __contains__(self, keyword: str) -> bool:
         return keyword in self.keywords

@@ -12,8 +12,13 @@ MAX_LINE = 8192
 MAX_REPLY = 4 * MAX_LINE
 """Octets in one reply. A server that streams `250-` for ever must not fill our memory."""
 
-_ENHANCED = re.compile(r"([245])\.\d{1,3}\.\d{1,3}(?:\s+|$)")
-_CONTROL = r"[\x00-\x09\x0b-\x1f\x7f-\x9f]"
+_ENHANCED = re.compile(r"([245])\.[0-9]{1,3}\.[0-9]{1,3}(?:[ \t]+|$)")
+
+# With the separators that some viewers of logs take for line ends, and what turns the order of letters round.
+_CONTROL = r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+
+_BLANK = " \t\r"
+"""What may stand around a text. Other blanks are no blanks to those who write EHLO keywords."""
 
 _ALIKE = (b"250", b"354")
 """How begins what servers say with every message in the same words; an answer to AUTH never does."""
@@ -26,7 +31,7 @@ class MalformedReply(ValueError):  # an event on the wire, turned into a Failure
     """The server sent something that is not an SMTP reply; the text is how it begins."""
 
     def __init__(self, line: bytes) -> None:
-        super().__init__(printable(line.decode("utf-8", "replace"))[:120])
+        super().__init__(printable(line[:480].decode("utf-8", "replace"))[:120])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Reply:
         enhanced, texts = None, []
         for line in lines:
             match = _ENHANCED.match(line)
-            texts.append(printable(line[match.end() if match else 0 :].strip()))
+            texts.append(printable(line[match.end() if match else 0 :].strip(_BLANK)))
             # RFC 2034 section 4: the class digit repeats the reply code's; where it does not, we
             # believe the reply code and forget the other.
             if match and enhanced is None and match[1] == str(code)[0]:
@@ -83,15 +88,14 @@ class ReplyReader:
 
     def __init__(self) -> None:
         self._tail = b""
-        self._lines: list[str] = []
-        self._code = 0
+        self._begun = bytearray()  # lines of a reply that goes on: as octets, they take up the least
         self._size = 0
-        self._broken: MalformedReply | None = None
+        self._broken: bytes | None = None  # an exception would keep its frames, and all that came
 
     @property
     def amid(self) -> bool:
         """Whether octets of an unfinished reply are waiting for the rest."""
-        return bool(self._tail or self._lines or self._broken)
+        return bool(self._tail or self._begun) or self.broken
 
     @property
     def broken(self) -> bool:
@@ -113,16 +117,17 @@ class ReplyReader:
     def _read(self, data: bytes) -> list[Reply]:
         replies: list[Reply] = []
         try:
-            if self._broken:
-                raise self._broken
+            if self._broken is not None:
+                raise MalformedReply(self._broken)
             *lines, self._tail = (self._tail + data).split(b"\n")
             for line in lines:
                 if reply := self._line(line.removesuffix(b"\r")):
                     replies.append(reply)  # noqa: PERF401  # what came before a complaint is kept
-            if len(self._tail) > MAX_LINE:
+            if len(self._tail.removesuffix(b"\r")) > MAX_LINE:
                 raise MalformedReply(self._tail)
         except MalformedReply as exc:
-            self._broken = exc
+            self._broken, self._tail = str(exc).encode(), b""
+            self._begun.clear()
             if not replies:
                 raise
         return replies
@@ -134,16 +139,15 @@ class ReplyReader:
             raise MalformedReply(line)
         if len(line) > MAX_LINE or self._size > MAX_REPLY:
             raise MalformedReply(line)
-        code = int(digits)
-        if self._lines and code != self._code:  # RFC 5321 section 4.2.1: the same on every line
+        if self._begun and not self._begun.startswith(digits):  # RFC 5321 section 4.2.1: the same on all
             raise MalformedReply(line)
-        self._code = code
-        self._lines.append(line[4:].decode("utf-8", "replace"))
         if mark == b"-":
+            self._begun += line + b"\n"
             return None
-        reply = Reply.from_lines(code, self._lines)
-        self._lines, self._size = [], 0
-        return reply
+        lines: list[bytes | bytearray] = [*self._begun.split(b"\n")[:-1], line]
+        self._begun.clear()
+        self._size = 0
+        return Reply.from_lines(int(digits), [it[4:].decode("utf-8", "replace") for it in lines])
 
 
 @lru_cache(maxsize=256)  # a cache: servers use few words

@@ -24,7 +24,12 @@ PORTS: Mapping[int, Security] = MappingProxyType(
 )
 """What a port means where the user says no more than its number."""
 
+_ZONE = re.compile(r"[0-9A-Za-z_.:-]{1,64}")
+"""The name of an interface, behind the % of a link-local address (RFC 4007 section 11)."""
+
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
+
+_WITH_PORT = re.compile(rf"({_NAME.pattern}):([1-9][0-9]{{0,4}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +71,22 @@ def host_name(host: str) -> str:
     bare = host.strip().removesuffix(".") if isinstance(host, str) else ""
     bare = bare.removeprefix("[").removesuffix("]")
     try:
-        return str(ipaddress.ip_address(bare))
+        address = ipaddress.ip_address(bare)
     except ValueError:
         pass
+    else:
+        zone = str(address).partition("%")
+        if zone[1] and not _ZONE.fullmatch(zone[2]):
+            raise InvalidRoute(f"{host!r}: what stands behind the % is no interface")
+        return str(address)
     try:
         name = bare if bare.isascii() else ascii_domain(bare)
     except AddressError:
         name = ""
     name = name.lower()
     if not is_name(name):
+        if match := _WITH_PORT.fullmatch(bare):
+            raise InvalidRoute(f"{host!r} is no host name: give host={match[1]!r}, port={match[2]}")
         raise InvalidRoute(f"{host!r} is no host name: write it like mail.example.com, without a scheme")
     return name
 

@@ -28,7 +28,9 @@ _NEXT, _LATER, _STOP, _DOUBT = (
     Verdict.IN_DOUBT,
 )
 
-_OPENING = (Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.TLS)
+OPENING = (Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.TLS)
+"""The phases in which nothing of a message was said."""
+
 _SENDING = (Phase.WAITING, Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT)
 
 _NATURES = (
@@ -40,11 +42,11 @@ _NATURES = (
 )
 
 # Rows are phases, columns the natures above. "Next route" is never weaker where credentials
-# exist: all their routes are encrypted and verified before a credential is shown. A refused
-# credential (AUTH, permanent) is never tried a second time elsewhere: that locks accounts.
+# exist: all their routes are encrypted and verified before a credential is shown. A credential
+# that was refused, or had no answer, is never tried a second time elsewhere: that locks accounts.
 _ROWS: Mapping[tuple[Phase, ...], tuple[Verdict, ...]] = {
-    _OPENING: (_NEXT, _NEXT, _NEXT, _NEXT, _NEXT),
-    (Phase.AUTH,): (_NEXT, _STOP, _LATER, _STOP, _NEXT),
+    OPENING: (_NEXT, _NEXT, _NEXT, _NEXT, _NEXT),
+    (Phase.AUTH,): (_LATER, _STOP, _LATER, _STOP, _NEXT),
     _SENDING: (_LATER, _STOP, _LATER, _STOP, _NEXT),
     (Phase.FINAL_DOT,): (_DOUBT, _DOUBT, _LATER, _STOP, _DOUBT),
 }
