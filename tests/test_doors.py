@@ -22,8 +22,9 @@ import uvloop
 
 import portmail
 from portmail import Route, Security
-from portmail.blocking import LoopThread, _Job, as_task
+from portmail.blocking import LoopThread, _Life
 from portmail.delivery import IN_DOUBT
+from portmail.errand import Errand, as_task
 from portmail.sandbox import Sandbox
 from tests.leaks import PASSWORD, USER
 from tests.messages import SENDER, message
@@ -271,7 +272,7 @@ def test_ctrl_c_after_the_final_dot_wins_and_says_that_it_is_in_doubt() -> None:
 def test_closing_while_another_thread_sends_tells_that_thread_what_became_of_its_message(
     script: str, moment: str, error: type[portmail.DeliveryError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("portmail.blocking._WIND_UP", 0.2)
+    monkeypatch.setattr("portmail.errand.WIND_UP", 0.2)
     with play(script) as player, ThreadPoolExecutor(1) as pool:
         route = Route(HOST, player.port, Security.PLAINTEXT)
         mail = portmail.Submitter(routes=(route,), retry=None)
@@ -286,7 +287,7 @@ def test_closing_while_another_thread_sends_tells_that_thread_what_became_of_its
 def test_an_interrupt_that_cannot_wait_never_says_not_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("portmail.blocking._WIND_UP", 0.05)
+    monkeypatch.setattr("portmail.errand.WIND_UP", 0.05)
     going, released = threading.Event(), threading.Event()
 
     async def work() -> None:
@@ -294,13 +295,13 @@ def test_an_interrupt_that_cannot_wait_never_says_not_sent(
         released.wait(10)  # it does not hear that it is cancelled
 
     loop = asyncio.new_event_loop()
-    job = _Job(partial(as_task, work), owner=LoopThread())
-    loop.call_soon(job.start)
+    errand = Errand(partial(as_task, work), owner=LoopThread())
+    _Life(loop).take(errand)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     going.wait(10)
     stopped = KeyboardInterrupt()
-    job.cancel(loop, because=stopped)
+    errand.interrupt(because=stopped)
     released.set()
     loop.call_soon_threadsafe(loop.stop)
     thread.join()

@@ -13,34 +13,27 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from contextvars import ContextVar
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from concurrent.futures import Future, wait
+from functools import partial
+from typing import Any, TypeVar
 
-from portmail.delivery import IN_DOUBT, NOT_SENT
-from portmail.errors import ConfigurationError, DeliveryError, InDoubt, PortmailError, Unreachable
-from portmail.receipt import Receipt
+from portmail.errand import WIND_UP, Begin, Errand, GiveUp, Tell, as_task, serves, settled
+from portmail.errors import ConfigurationError, PortmailError, Unreachable
+from portmail.offloading import Thread, room_for_descriptors, started
 
 T = TypeVar("T")
 
-Tell: TypeAlias = Callable[[T | None, BaseException | None], None]
-"""To be called once, in the loop, with what came of something: a result or an error."""
+_STEP = 1.0
+"""Seconds that fork waits for a loop to come to the end of what it is just doing."""
 
-GiveUp: TypeAlias = Callable[[], str | None]
-"""Stops it. Returns a note on what became of it, or None where that will be told."""
+_TURNS = 10
+"""Turns of a loop in which a socket that was shut down is seen and closed."""
 
-Begin: TypeAlias = Callable[[Tell[T]], GiveUp]
-"""Begins something in the loop."""
+_LIVES: dict[_Life, None] = {}
+"""All loops of this process, for fork to hold."""
 
-_WIND_UP = 5.0
-"""Seconds that a cancelled submission, or the loop at its end, may take to put things in order."""
-
-
-_SERVING: ContextVar[tuple[weakref.ref[LoopThread], ...]] = ContextVar("portmail_serving", default=())
-"""Whose work is going on here: one that waited for itself would wait for ever.
-
-Connections keep the context in which they were made: it does not keep their owner alive.
-"""
+_HELD: dict[int, list[threading.Event]] = {}
+"""By the thread that forks: what lets the loops that it holds go on."""
 
 
 class LoopThread:
@@ -64,34 +57,38 @@ class LoopThread:
 
         An exception in the waiting thread, such as KeyboardInterrupt, gives it up, and is raised
         with a note on what became of the message.
+
+        Raises:
+            Unreachable: there is room neither for a thread nor for a loop, or it was closed meanwhile.
         """
-        if any(owner() is self for owner in _SERVING.get()):
+        if serves(self):
             raise ConfigurationError(
                 "a Submitter was called by the callable for its own password or token: use another one there"
             )
         room = self._rooms.get(os.getpid()) or self._rooms.setdefault(os.getpid(), _Room(self))
-        loop = room.loop()
-        if loop is None:
-            return _call_here(begin)
-        job = _Job(begin, owner=self)
-        try:
-            loop.call_soon_threadsafe(job.start)
-            while not job.ended.wait(_WIND_UP):
-                if loop.is_closed():
-                    raise job.closed()
-        except PortmailError:
-            raise
-        except BaseException as exc:
-            job.cancel(loop, because=exc)
-            raise
-        return job.result()
+        while True:
+            errand = Errand(begin, owner=self)
+            try:
+                life = room.life()
+                if life is None:
+                    return _call_here(errand)
+                if life.take(errand):
+                    errand.wait()
+                    if not errand.refused:
+                        return errand.result()
+            except PortmailError:
+                raise
+            except BaseException as exc:
+                if not errand.told:
+                    errand.interrupt(because=exc)
+                raise
+            # It was closed in this moment: it opens again.
 
     def soon(self, callback: Callable[[], None]) -> None:
         """Have it called in the loop, if that runs; whoever asks does not wait, wherever it is."""
         room = self._rooms.get(os.getpid())
         if room is not None and room.current is not None:
-            with contextlib.suppress(RuntimeError):  # it is closed
-                room.current.call_soon_threadsafe(callback)
+            room.current.soon(callback)
 
     def close(self) -> None:
         """End this process's thread, if there is one."""
@@ -99,190 +96,211 @@ class LoopThread:
             room.close()
 
 
-def as_task(work: Callable[[], Coroutine[Any, Any, T]], tell: Tell[T]) -> GiveUp:
-    """Begin a coroutine as a task, that tells what it returns or raises."""
-
-    async def run() -> None:
-        try:
-            result = await work()
-        except BaseException as exc:  # noqa: BLE001  # raised where somebody waits for it
-            tell(None, exc)
-        else:
-            tell(result, None)
-
-    task = asyncio.ensure_future(run())
-
-    def give_up() -> None:
-        task.cancel()
-
-    return give_up
-
-
-class _Job(Generic[T]):
-    """Something that was begun for a thread that waits."""
-
-    def __init__(self, begin: Begin[T], *, owner: LoopThread) -> None:
-        self.ended = threading.Event()
-        self._begin = begin
-        self._owner = owner
-        self._give_up: GiveUp | None = None
-        self._result: T | None = None
-        self._error: BaseException | None = None
-
-    def start(self) -> None:
-        """Begin, in the loop's thread."""
-        _SERVING.set((*_SERVING.get(), weakref.ref(self._owner)))  # in this callback's own context
-        try:
-            self._give_up = self._begin(self._tell)
-        except BaseException as exc:  # noqa: BLE001  # raised where somebody waits for it
-            self._tell(None, exc)
-
-    def _tell(self, result: T | None, error: BaseException | None) -> None:
-        if not self.ended.is_set():
-            self._result, self._error = result, error
-            self.ended.set()
-
-    def result(self) -> T:
-        """What came of it: returned or raised."""
-        if self._error is None:
-            return cast("T", self._result)
-        if isinstance(self._error, asyncio.CancelledError):
-            raise self.closed() from None
-        error, self._error = self._error, None
-        try:
-            raise error
-        finally:
-            del error  # which holds this frame
-
-    def cancel(self, loop: asyncio.AbstractEventLoop, *, because: BaseException) -> None:
-        """Give it up, wait until that has happened, and tell what became of it.
-
-        One that does not end in time may have handed its message over: then that is what is told.
-        """
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(self._cancel)
-        self.ended.wait(_WIND_UP)
-        for note in self._notes():
-            because.add_note(note)
-
-    def _cancel(self) -> None:
-        if self._give_up is not None and not self.ended.is_set():
-            note = self._give_up()
-            if note is not None:
-                self._tell(None, _cancelled(note))
-
-    def _notes(self) -> list[str]:
-        if not self.ended.is_set():
-            return [f"portmail: {NOT_SENT if self._give_up is None else IN_DOUBT}"]
-        if self._error is None:
-            return ["portmail: the message was accepted"] if isinstance(self._result, Receipt) else []
-        told = str(self._error).partition("\n")[0] if isinstance(self._error, PortmailError) else NOT_SENT
-        return list(getattr(self._error, "__notes__", [f"portmail: {told}"]))
-
-    def closed(self) -> DeliveryError:
-        """What to raise when the submitter was closed while the message was on its way."""
-        notes = self._notes()
-        text = "\n".join(["The submitter was closed while it was sending.", *notes])
-        return Unreachable(text, temporary=True) if any(NOT_SENT in note for note in notes) else InDoubt(text)
-
-
-def _cancelled(note: str) -> asyncio.CancelledError:
-    error = asyncio.CancelledError()
-    error.add_note(note)
-    return error
-
-
 class _Room:
-    """One process's loop and thread. `current` is the loop, None while there is no thread."""
+    """One process's loop. `current` is None while there is none."""
 
     def __init__(self, owner: LoopThread) -> None:
         self._lock = threading.Lock()
-        self._stop: Callable[[], None] | None = None
-        self.current: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self.current: _Life | None = None
         self._pid = os.getpid()
         # When the owner is forgotten or the program ends without close.
         weakref.finalize(owner, self.close)
 
-    def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The running loop; None where no thread can be started, as in an atexit handler."""
+    def life(self) -> _Life | None:
+        """A loop that runs; None where no thread can be started, as in an atexit handler."""
         with self._lock:
-            if self._thread is not None and self._thread.is_alive():
-                return self.current
-            try:
-                self._start()
-            except RuntimeError:
-                self.current = self._thread = None
-            except OSError as exc:
-                self.current = self._thread = None
-                raise Unreachable(f"Not sent: no event loop can be made here: {exc}", temporary=True) from exc
+            if self.current is None or not self.current.alive:
+                self.current = None
+                try:
+                    self.current = _begun()
+                except RuntimeError:
+                    return None
+                except OSError as exc:
+                    raise _no_loop(exc) from exc
             return self.current
-
-    def _start(self) -> None:
-        ready: Future[tuple[asyncio.AbstractEventLoop, Callable[[], None]]] = Future()
-        self._thread = threading.Thread(target=_live, args=(ready,), name="portmail", daemon=True)
-        self._thread.start()
-        self.current, self._stop = ready.result()
 
     def close(self) -> None:
         """Stop the loop and wait for its thread, a few seconds at most."""
         if self._pid != os.getpid():
             return
         with self._lock:
-            thread, stop = self._thread, self._stop
-            self._thread = self._stop = self.current = None
-        if thread is None or stop is None or not thread.is_alive():
-            return
-        stop()
-        if thread is not threading.current_thread():
-            thread.join(_WIND_UP)
+            life, self.current = self.current, None
+        if life is not None:
+            life.end()
 
 
-def _live(ready: Future[tuple[asyncio.AbstractEventLoop, Callable[[], None]]]) -> None:
-    """The thread: a loop that runs until it is told to stop, and ends its tasks in order."""
+class _Life:
+    """A loop, as long as its thread lives."""
 
-    async def until_stopped() -> None:
-        loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.thread: Thread | None = None
+        self._loop = loop
+        self._stopped = asyncio.Event()
+        self._over = False
+        self._errands: set[Errand[Any]] = set()
 
-        def stop() -> None:
-            loop.call_soon_threadsafe(stopped.set)
+    @property
+    def alive(self) -> bool:
+        """Whether its thread lives."""
+        return self.thread is not None and self.thread.is_alive()
 
-        ready.set_result((loop, stop))
-        await stopped.wait()
-        await _settled()
+    def take(self, errand: Errand[Any]) -> bool:
+        """Have it begun, from another thread. Returns whether it will be begun or refused."""
+        errand.home = self
+        self._errands.add(errand)
+        return self.soon(partial(self._start, errand))
 
+    def _start(self, errand: Errand[Any]) -> None:
+        if self._over:
+            errand.orphan()
+        else:
+            errand.start()
+
+    def forget(self, errand: Errand[Any]) -> None:
+        """It is over."""
+        self._errands.discard(errand)
+
+    def soon(self, callback: Callable[[], object]) -> bool:
+        """Have it called in the loop. Returns whether that is still possible."""
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:  # it is closed
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Let it end soon."""
+        self.soon(self._stopped.set)
+
+    def end(self) -> None:
+        """Stop, and wait for that a few seconds at most, unless this is its own thread."""
+        self.stop()
+        if self.thread is not None and self.thread.ident != threading.get_ident():
+            self.thread.join(WIND_UP)
+
+    def hold(self) -> threading.Event:
+        """Wait until the loop is between two steps, where it stays until the event is set."""
+        held, released = threading.Event(), threading.Event()
+
+        def stay() -> None:
+            held.set()
+            released.wait(_STEP)
+
+        if self.thread is not None and self.thread.ident != threading.get_ident() and self.soon(stay):
+            held.wait(_STEP)
+        return released
+
+    async def go_on(self, ready: Future[_Life]) -> None:
+        """Run until it is told to stop, and end the loop's tasks in order."""
+        _LIVES[self] = None
+        ready.set_result(self)
+        await self._stopped.wait()
+        await settled()
+        self._over = True
+        await self._wind_up()
+
+    async def _wind_up(self) -> None:
+        """What asyncio does when a loop ends, and a few turns in which dropped connections are closed."""
+        late = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=WIND_UP)
+        await self._loop.shutdown_asyncgens()
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+    def leave(self) -> None:
+        """The loop is closed: nobody is left waiting."""
+        _LIVES.pop(self, None)
+        while self._errands:
+            self._errands.pop().orphan()
+
+
+def _begun() -> _Life:
+    """A loop in a new thread.
+
+    Raises:
+        RuntimeError: no thread can be started.
+        OSError: no loop can be made.
+    """
+    ready: Future[_Life] = Future()
     try:
-        with asyncio.Runner() as runner:
-            runner.run(until_stopped())
-    except BaseException as exc:  # no descriptors for a loop, say
+        thread = started(partial(_live, ready), name="portmail")
+        while not ready.done():
+            # For a while each time: gevent does not wait for ever for what no greenlet will do.
+            wait((ready,), timeout=WIND_UP)
+        life = ready.result()
+    except BaseException:
+        ready.add_done_callback(_unwanted)
+        raise
+    life.thread = thread
+    return life
+
+
+def _unwanted(ready: Future[_Life]) -> None:
+    """Whoever asked for it was interrupted."""
+    if ready.exception() is None:
+        ready.result().stop()
+
+
+def _live(ready: Future[_Life]) -> None:
+    """The thread."""
+    life = None
+    try:
+        with _runner() as runner:
+            life = _Life(runner.get_loop())
+            runner.run(life.go_on(ready))
+    except BaseException as exc:
         if ready.done():
             raise
         ready.set_exception(exc)
+    finally:
+        if life is not None:
+            life.leave()
 
 
-async def _settled() -> None:
-    """Let connections say goodbye."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others:
-        await asyncio.wait(others, timeout=_WIND_UP)
+def _runner() -> asyncio.Runner:
+    """A runner for a new loop. Raises OSError where descriptors are short."""
+    room_for_descriptors()
+    return asyncio.Runner()
 
 
-def _call_here(begin: Begin[T]) -> T:
+def _no_loop(exc: OSError) -> Unreachable:
+    return Unreachable(f"Not sent: no event loop can be made here: {exc}", temporary=True)
+
+
+def _call_here(errand: Errand[T]) -> T:
     """The same without a thread."""
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise Unreachable(
+            "Not sent: no thread can be started here, and an event loop runs in this one: use AsyncSubmitter",
+            temporary=True,
+        )
+    try:
+        runner = _runner()
+    except OSError as exc:
+        raise _no_loop(exc) from exc
+    with runner:
+        runner.run(errand.go_on_here())
+    return errand.result()
 
-    async def run() -> T:
-        over: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-        def tell(result: T | None, error: BaseException | None) -> None:
-            if error is not None:
-                over.set_exception(error)
-            else:
-                over.set_result(cast("T", result))
+def _hold() -> None:
+    # A child that is born while another thread is within OpenSSL finds its locks taken, for ever.
+    _HELD[threading.get_ident()] = [life.hold() for life in tuple(_LIVES)]
 
-        begin(tell)
-        result = await over
-        await _settled()
-        return result
 
-    with asyncio.Runner() as runner:
-        return runner.run(run())
+def _release() -> None:
+    for released in _HELD.pop(threading.get_ident(), ()):
+        released.set()
+
+
+def _forget() -> None:
+    _HELD.clear()
+    _LIVES.clear()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(before=_hold, after_in_parent=_release, after_in_child=_forget)

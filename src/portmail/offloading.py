@@ -1,13 +1,16 @@
-"""How is what blocks kept from blocking the loop? A daemon thread for one call."""
+"""How is what blocks kept from blocking the loop? A daemon thread: for one call, or for the loop itself."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import contextvars
+import os
+import sys
 import threading
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -48,3 +51,75 @@ async def in_a_daemon_thread(work: Callable[[], T]) -> T:
         return work()
     await future
     return result[0]
+
+
+def room_for_descriptors() -> None:
+    """Raise OSError unless a few more descriptors can be had.
+
+    asyncio leaves half a loop behind where they end, and OpenSSL a trust store that knows nobody.
+    """
+    pipe = os.pipe()
+    try:
+        os.close(os.dup(pipe[0]))
+    finally:
+        os.close(pipe[0])
+        os.close(pipe[1])
+
+
+class Thread(Protocol):
+    """A thread that was started."""
+
+    @property
+    @abstractmethod
+    def ident(self) -> int | None:
+        """What `threading.get_ident` says in it."""
+
+    @abstractmethod
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+
+    @abstractmethod
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, for so many seconds at most."""
+
+
+def started(work: Callable[[], None], *, name: str) -> Thread:
+    """Do it in a daemon thread of the operating system.
+
+    Where gevent made greenlets of `threading`'s threads, all of them share one, which can run one
+    event loop, and would show that to programs that ask whether they are in one.
+
+    Raises:
+        RuntimeError: no thread can be started.
+    """
+    monkey: Any = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        return _Native(work, start=monkey.get_original("_thread", "start_new_thread"))
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
+
+
+class _Native:
+    """A thread beside gevent's. Whoever waits for it in a greenlet lets the others go on."""
+
+    def __init__(self, work: Callable[[], None], *, start: Callable[..., object]) -> None:
+        self.ident: int | None = None
+        self._work = work
+        self._over = threading.Event()
+        start(self._run, ())
+
+    def _run(self) -> None:
+        self.ident = threading.get_ident()
+        try:
+            self._work()
+        finally:
+            gevent: Any = sys.modules["gevent"]
+            gevent.get_hub().destroy(destroy_loop=True)  # this thread's: it has descriptors
+            self._over.set()
+
+    def is_alive(self) -> bool:
+        return not self._over.is_set()
+
+    def join(self, timeout: float | None = None) -> None:
+        self._over.wait(timeout)

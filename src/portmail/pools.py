@@ -20,8 +20,8 @@ class Pools:
         """The pool of the running loop."""
         loop = asyncio.get_running_loop()
         if loop not in self._pools:
-            for ended in [loop for loop in self._pools if loop.is_closed()]:
-                del self._pools[ended]
+            for ended in [loop for loop in tuple(self._pools) if loop.is_closed()]:
+                self._pools.pop(ended, None)  # another thread may have been here, too
             pool = Pool(self._settings)
             lifeline = self._until_the_loop_ends(loop, pool)
             await anext(lifeline)

@@ -74,8 +74,10 @@ async def retrying(
         if not worth_retrying(exc, policy=policy):
             raise
         failed = exc
-    from portmail.repeating import repeat  # a message that is accepted at once pays nothing for it
-
+    try:
+        from portmail.repeating import repeat  # a message that is accepted at once pays nothing for it
+    except OSError:  # no descriptor is left to load it with
+        raise failed from None
     return await repeat(
         operation,
         failed=failed,

@@ -35,6 +35,10 @@ def send(
         ConfigurationError, AddressError: found before anything is connected.
         DeliveryError: the message was not accepted, or nobody knows (`InDoubt`).
     """
+    try:
+        submitter = Submitter.from_env(ChainMap({"PORTMAIL_URL": url} if url else {}, os.environ), **account)
+    finally:
+        del url, account  # error trackers show the variables of every frame
     message = compose(
         to=to,
         subject=subject,
@@ -46,8 +50,5 @@ def send(
         reply_to=reply_to,
         attachments=attachments,
     )
-    # No variable here holds the environment: tracebacks are shown with variables.
-    with Submitter.from_env(
-        ChainMap({"PORTMAIL_URL": url} if url else {}, os.environ), **account
-    ) as submitter:
+    with submitter:
         return submitter.send(message)

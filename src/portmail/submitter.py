@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 from portmail import settings as given
+from portmail.errors import ConfigurationError, Unreachable
+from portmail.offloading import room_for_descriptors
+from portmail.security import without_frames
 from portmail.settings import Settings, Wishes
 from portmail.transports.tls import verified_context, verifying
 
 # What is used below is imported where it is used: a submitter reads the system's trust store while
 # it imports what one message needs, and one message does not need what many need.
 if TYPE_CHECKING:
-    from portmail.blocking import GiveUp, Tell
     from portmail.bulk import BeforeCommit, Bulk, M, Result
     from portmail.content import AnyMessage
+    from portmail.errand import GiveUp, Tell
     from portmail.receipt import Receipt
     from portmail.submission import Submission
 
@@ -28,7 +32,14 @@ class _Door:
     settings: Settings
 
     def __init__(self, address: str | None = None, **wishes: Unpack[Wishes]) -> None:
-        self._open(given.from_arguments(address, **wishes))
+        try:
+            self._open(given.from_arguments(address, **wishes))
+        except BaseException as exc:  # noqa: BLE001  # raised again
+            failed = without_frames(exc)
+        else:
+            return
+        del wishes  # error trackers show the variables of every frame
+        raise failed
 
     @classmethod
     def from_url(cls, url: str, **wishes: Unpack[Wishes]) -> Self:
@@ -37,7 +48,12 @@ class _Door:
         Raises:
             ConfigurationError: the URL cannot be understood, or asks for what is not allowed.
         """
-        return cls._with(given.from_url(url, **wishes))
+        try:
+            return cls._with(given.from_url(url, **wishes))
+        except BaseException as exc:  # noqa: BLE001  # raised again
+            failed = without_frames(exc)
+        del url, wishes  # error trackers show the variables of every frame
+        raise failed
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **wishes: Unpack[Wishes]) -> Self:
@@ -48,7 +64,12 @@ class _Door:
             ConfigurationError: a variable cannot be understood.
             DiscoveryError: no server is named.
         """
-        return cls._with(given.from_environment(os.environ if environ is None else environ, **wishes))
+        try:
+            return cls._with(given.from_environment(os.environ if environ is None else environ, **wishes))
+        except BaseException as exc:  # noqa: BLE001  # raised again
+            failed = without_frames(exc)
+        del environ, wishes  # error trackers show the variables of every frame
+        raise failed
 
     @classmethod
     def _with(cls, settings: Settings) -> Self:
@@ -58,8 +79,12 @@ class _Door:
 
     def _open(self, settings: Settings) -> None:
         self.settings = settings
-        with verifying(tls_ca=settings.tls_ca, client_cert=settings.client_cert):
-            self._prepare()
+        try:
+            room_for_descriptors()
+            with verifying(tls_ca=settings.tls_ca, client_cert=settings.client_cert):
+                self._prepare()
+        except OSError as exc:  # what is needed cannot be loaded
+            raise Unreachable(f"Not sent: no submitter can be made here: {exc}", temporary=True) from exc
         verified_context(tls_ca=settings.tls_ca, client_cert=settings.client_cert)  # complains now
 
     def _prepare(self) -> None:
@@ -72,8 +97,15 @@ class _Door:
         self._checked = partial(Submission.of, default_sender=self.settings.sender)
 
     def __repr__(self) -> str:
-        routes = ", ".join(str(route) for route in self.settings.routes)
+        settings = getattr(self, "settings", None)  # none in the traceback of wishes that cannot be met
+        routes = ", ".join(str(route) for route in settings.routes) if settings else "unmade"
         return f"<{type(self).__name__} {routes}>"
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise ConfigurationError(
+            f"the {type(self).__name__} is neither copied nor pickled, for it holds credentials and "
+            "connections: make one in each process (a forked one may use its parent's)"
+        )
 
     async def _deliver(self, submission: Submission) -> Receipt:
         return await self._delivery(submission, pool=await self._pools.here()).deliver()
@@ -210,7 +242,9 @@ class Submitter(_Door):
         recipients: Iterable[str] | None = None,
     ) -> Receipt:
         """Submit one message. Arguments, result and errors are those of `AsyncSubmitter.send`."""
-        from portmail.blocking import as_task
+        if sys.is_finalizing():  # nothing can be imported any more
+            raise Unreachable("Not sent: the interpreter goes down: send in an atexit handler at the latest")
+        from portmail.errand import as_task
 
         submission = self._checked(message, sender=sender, recipients=recipients)
 
