@@ -35,6 +35,7 @@ _CODES: tuple[tuple[type[errors.PortmailError], int], ...] = (
     (errors.AuthenticationFailed, NOT_PERMITTED),
     (errors.Rejected, DATA),
     (errors.HeldBack, DATA),
+    (errors.InternalError, SOFTWARE),
     (errors.DeliveryError, UNAVAILABLE),
     (errors.AddressError, DATA),
     (errors.DiscoveryError, NO_HOST),

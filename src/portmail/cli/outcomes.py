@@ -114,6 +114,7 @@ _NOT_SENT = (
     errors.DiscoveryError,
     errors.HeldBack,
     errors.InsecureChannel,
+    errors.InternalError,
     errors.Rejected,
     errors.Unreachable,
 )

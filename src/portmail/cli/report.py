@@ -15,6 +15,17 @@ from portmail.receipt import Attempt, Receipt
 from portmail.reply import Reply
 from portmail.security import TlsEvidence
 
+_HEADING = "\nWhat to do: "
+
+_IN_A_SHELL = {
+    "give a larger timeouts=": "give more time (--timeout of `portmail send`)",
+    "security=Security.IMPLICIT_TLS": "submissions:// in the account URL",
+    "security=Security.STARTTLS": "submission:// in the account URL",
+    "give username and password": "give a user name in the account URL, and PORTMAIL_PASSWORD",
+    "as client_cert": "as client_cert (in Python)",
+}
+"""Advice for a program, and how a person at the command line follows it."""
+
 
 def tell(text: str, *, to: TextIO | None = None) -> None:
     """Print a line. Where nobody reads it, that changes nothing: a mail that is sent is sent."""
@@ -48,7 +59,15 @@ def print_error(error: PortmailError, *, as_json: bool) -> None:
     if as_json:
         tell(json.dumps(error_as_data(error), ensure_ascii=False))
     else:
-        tell(f"portmail: {error}", to=sys.stderr)
+        tell(f"portmail: {_for_a_shell(str(error))}", to=sys.stderr)
+
+
+def _for_a_shell(text: str) -> str:
+    """The advice in words of the command line. What a server said stays as it is."""
+    told, heading, advice = text.rpartition(_HEADING)
+    for in_python, here in _IN_A_SHELL.items() if heading else ():
+        advice = advice.replace(in_python, here)
+    return told + heading + advice
 
 
 def tls_in_words(tls: TlsEvidence | None) -> str:
