@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_MOMENT = 0.001
+
 
 class _Selector(selectors.SelectSelector):
     """Never waits: where nothing is ready, it moves the clock by what it was told to wait."""
@@ -18,7 +20,8 @@ class _Selector(selectors.SelectSelector):
         self.now = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
+        # What was written on loopback a moment ago may take another to arrive.
+        ready = super().select(0) or super().select(_MOMENT if timeout else 0)
         if not ready and timeout is not None:
             self.now += timeout
         return ready

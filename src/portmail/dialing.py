@@ -70,7 +70,7 @@ async def dial(route: Route, *, seconds: float) -> socket.socket:
         raise RouteFailed(failure) from None
     if connected is None:
         cause = next((kind for kind in _TELLING if kind in failures.values()), Cause.UNREACHABLE)
-        raise RouteFailed(Failure(Phase.CONNECT, cause, _told(failures).removeprefix(", ")))
+        raise RouteFailed(Failure(Phase.CONNECT, cause, _told(failures, known=cause).removeprefix(", ")))
     return connected
 
 
@@ -142,5 +142,7 @@ async def _connect(address: Address) -> socket.socket:
     return sock
 
 
-def _told(failures: Mapping[Address, Cause]) -> str:
-    return "".join(f", {address} {cause.value}" for address, cause in failures.items())
+def _told(failures: Mapping[Address, Cause], *, known: Cause | None = None) -> str:
+    """What each address said, but for the cause that is told already."""
+    told = ((address, "" if cause is known else f" {cause.value}") for address, cause in failures.items())
+    return "".join(f", {address}{how}" for address, how in told)
