@@ -22,7 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import partial
+from email.message import EmailMessage
+from functools import lru_cache, partial
 from types import MappingProxyType
 from unittest import mock
 
@@ -66,7 +67,7 @@ _ENDS = (Action.CLOSE, Action.RESET)
 _DRIPPED = 8
 """A drip is of 64 octets: begun at every eighth, every octet comes alone, and in eight different ways."""
 
-_LONGEST = 10.0
+_LONGEST = 4.0
 """Seconds for a submission, on the clock that jumps."""
 
 _STEPS = 10
@@ -78,8 +79,8 @@ _IMPATIENT = 1.0
 _AT_ONCE = 24
 """Blocking clients at work in one process."""
 
-_EVERY = MappingProxyType({PORTMAIL: 1, AIOSMTPLIB: 3, SMTPLIB: 5})
-"""Peers are struck at every third or fifth offset only: their shares show, and CI has an hour at most."""
+_EVERY = MappingProxyType({PORTMAIL: 1, AIOSMTPLIB: 7, SMTPLIB: 11})
+"""Peers are struck at every so many offsets only: their shares show."""
 
 _SHARES = 4
 
@@ -92,6 +93,11 @@ before its end the ways to strike take turns no more."""
 
 _UNASKED = (b"RSET", b"NOOP", b"QUIT")
 """What a client may say that it had no need to say in an undisturbed run."""
+
+
+@lru_cache(maxsize=2)  # a cache: it is sent ten thousand times, and nobody changes it
+def _letter(long: int) -> EmailMessage:
+    return letter(("x" * 69 + "\n") * (long // 70) + BODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +120,7 @@ class Course:
 
     def errand(self, port: int, *, seconds: float) -> Errand:
         """Submit the letter there, with credentials where there is TLS."""
-        body = ("x" * 69 + "\n") * (self.long // 70) + BODY
-        errand = Errand([(port, self.security)], letter(body), seconds=seconds)
+        errand = Errand([(port, self.security)], _letter(self.long), seconds=seconds)
         return errand if self.security.encrypted else errand.anonymous()
 
     def __str__(self) -> str:

@@ -39,8 +39,8 @@ Patched: TypeAlias = Callable[[], AbstractContextManager[object]]
 
 def tasks(client: str, *, quick: bool) -> Sequence[Task]:
     """One kind of message for every case, and the others by turns; for portmail also what it composes."""
-    step = 10 if quick else 1
-    shares: list[Task] = [partial(_put, client, step, start) for start in range(1 if quick else 4)]
+    step = 10 if quick else 1 if client == PORTMAIL else 4  # peers by a sample
+    shares: list[Task] = [partial(_put, client, step, start) for start in range(4 if step == 1 else 1)]
     return [*shares, partial(_composed, step)] if client == PORTMAIL else shares
 
 
