@@ -20,7 +20,7 @@ from portmail.sandbox import Sandbox
 from tests.leaks import PASSWORD, USER, Scanner
 from tests.proof.harness.recorder import After, Behaviour, Say
 from tests.proof.secrets import by_portmail, on_the_clock, overheard
-from tests.proof.secrets.paths import Path, derived
+from tests.proof.secrets.failing import Path, derived
 
 STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 

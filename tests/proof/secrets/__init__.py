@@ -32,9 +32,9 @@ from tests.proof.harness.clients import Errand, letter, verifying, wishes
 from tests.proof.harness.place import HOST, Place, Scene, certified, in_a_thread, on_a_jumping_clock
 from tests.proof.harness.recorder import USER
 from tests.proof.harness.tally import AIOSMTPLIB, PORTMAIL, SMTPLIB, Fault, Mutant, Tally, Task, blank_but
-from tests.proof.secrets.paths import Path, derived, paths
-from tests.proof.secrets.wishes import Wish
-from tests.proof.secrets.wishes import wishes as unmet_wishes
+from tests.proof.secrets.failing import Path, derived, paths
+from tests.proof.secrets.unmet import Wish
+from tests.proof.secrets.unmet import wishes as unmet_wishes
 
 TITLE = "secrets"
 

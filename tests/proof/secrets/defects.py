@@ -16,7 +16,7 @@ from portmail.confidential import Confidential, Mask
 from portmail.security import Credentials, Secret
 from tests.proof import secrets
 from tests.proof.harness.tally import Tally
-from tests.proof.secrets.paths import paths
+from tests.proof.secrets.failing import paths
 
 T = TypeVar("T")
 
