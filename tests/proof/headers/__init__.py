@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 from portmail import composing, folding, generating
 from portmail.errors import HeaderError, PortmailError
-from tests.proof import addresses
+from tests.proof.addresses import wire
 from tests.proof.addresses.wire import Asked, Ear, Sender, Sent, sender_of, sent
 from tests.proof.harness.tally import PORTMAIL, Fault, Mutant, Tally, Task
 from tests.proof.headers.build import FREE, KINDS, NAME_WAYS, WAYS
@@ -227,7 +227,7 @@ def _unchecked(*_: object, **__: object) -> None:
 
 
 def _by(client: Sender, step: int) -> Tally:
-    return _put(PORTMAIL, step, 0, lambda: patch.object(addresses, "by_portmail", client))
+    return _put(PORTMAIL, step, 0, lambda: patch.object(wire, "by_portmail", client))
 
 
 def _crash(asked: Asked, _: Ear) -> None:

@@ -24,7 +24,7 @@ from tests.proof.harness.tally import AIOSMTPLIB, PORTMAIL, SMTPLIB, Fault, Tall
 from tests.proof.lifecycle.programs.clients import HOST
 from tests.servers.requirements import free_ports
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 SERVER = "PORTMAIL_PROOF_SERVER"
 """The variable in which a WSGI application finds what programs have as an argument."""

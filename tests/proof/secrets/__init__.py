@@ -41,7 +41,7 @@ TITLE = "secrets"
 Kept: TypeAlias = list[object]
 """Objects that a program has in its hands."""
 
-_TESTS = str(FilePath(__file__).parents[1])
+_TESTS = str(FilePath(__file__).parents[2])
 
 _SHARES = 4
 
