@@ -28,6 +28,7 @@ from tests.proof.harness.place import Place, Scene, on_a_jumping_clock
 from tests.proof.harness.recorder import CHUNKING, LOCK_STEP, PASSWORD, PIPELINING, USER, Behaviour
 from tests.proof.harness.tally import AIOSMTPLIB, PORTMAIL, Fault, Mutant, Tally, Task
 from tests.proof.lifecycle.interrupt import judged_note
+from tests.proof.lifecycle.running import BLANK
 
 _STEPS = 5000
 """Turns of a loop in which a submission is over."""
@@ -162,7 +163,7 @@ def _swept_all(ways: Sequence[Way], client: str) -> Tally:
 
 
 def _swept(way: Way, every: int, client: str) -> Tally:
-    tally = Tally(cases=1, blank=frozenset() if client == PORTMAIL else frozenset({Fault.WRONG_CERTAINTY}))
+    tally = Tally(cases=1, blank=BLANK | (set() if client == PORTMAIL else {Fault.WRONG_CERTAINTY}))
     play = _play_portmail if client == PORTMAIL else _play_aiosmtplib
 
     async def work(place: Place) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 from tests.proof.harness.recorder import After, Record, Say
 from tests.proof.harness.tally import AIOSMTPLIB, PORTMAIL, SMTPLIB, Fault, Mutant, Tally, Task
 from tests.proof.lifecycle.running import (
+    BLANK,
     GOOD,
     Ran,
     command,
@@ -172,7 +173,7 @@ class _Driver:
 def _swept(client: str, connection: str, every: int) -> Tally:
     ringer = Ringer()
     mute = client in (SMTPLIB, AIOSMTPLIB)
-    tally = Tally(blank=frozenset({Fault.WRONG_CERTAINTY}) if mute else frozenset())
+    tally = Tally(blank=BLANK | ({Fault.WRONG_CERTAINTY} if mute else set()))
     said: list[tuple[Moment, dict[str, Any], bool]] = []
     with serving(GOOD, record=ringer.record()) as (place, scene):
         driver = _Driver(client, place.ports[0], ringer)
@@ -226,7 +227,7 @@ def judged_note(note: str, accepted: int, *, invited: bool) -> Iterator[tuple[Fa
 
 def _ends(client: str, steps: Sequence[str]) -> Tally:
     """Nobody catches it: the program ends, though the server is silent from some step on."""
-    tally = Tally()
+    tally = Tally(blank=BLANK)
     for step in steps:
         tally += _ended(client, step)
     return tally
