@@ -17,6 +17,7 @@ from unittest import mock
 
 from portmail import Timeouts, dialing
 from tests.proof.harness.clients import BODY, Async, Errand, Said, Told, by_portmail, letter
+from tests.proof.harness.defects import anxious
 from tests.proof.harness.judging import BLANK, Truth, faults
 from tests.proof.harness.place import Place, Scene, on_a_jumping_clock
 from tests.proof.harness.tally import PORTMAIL, Fault, Mutant, Tally, Task
@@ -96,12 +97,6 @@ def tasks(client: str, *, quick: bool) -> list[Task]:
     return [partial(sweep, course, every=24 if quick else 3) for course in COURSES]
 
 
-async def _anxious(errand: Errand) -> Told:
-    """Is in doubt as soon as any content has left."""
-    told = await by_portmail(errand)
-    return told if told.said is Said.SENT else replace(told, said=Said.IN_DOUBT)
-
-
 async def _careless(errand: Errand) -> Told:
     """Believes that what was not answered was not heard."""
     told = await by_portmail(errand)
@@ -115,7 +110,7 @@ async def _patient(errand: Errand) -> Told:
 def mutants() -> list[Mutant]:
     """Clients that are not exact."""
     defects = {
-        "is in doubt of all that it began": (Fault.WRONG_CERTAINTY, _anxious),
+        "is in doubt of all that it began": (Fault.WRONG_CERTAINTY, anxious),
         "is never in doubt": (Fault.WRONG_CERTAINTY, _careless),
         "waits for the kernel for ever": (Fault.HANG, _patient),
     }

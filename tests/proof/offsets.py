@@ -40,6 +40,7 @@ from tests.proof.harness.clients import (
     by_smtplib,
     letter,
 )
+from tests.proof.harness.defects import anxious, bare, hasty, raw, unaware
 from tests.proof.harness.judging import BLANK, Truth, faults
 from tests.proof.harness.place import Place, Scene, in_a_thread, on_a_jumping_clock
 from tests.proof.harness.recorder import CHUNKING, LOCK_STEP, PIPELINING, Behaviour
@@ -313,24 +314,6 @@ async def _sure(errand: Errand) -> Told:
     return replace(told, said=Said.SENT) if told.said is Said.IN_DOUBT else told
 
 
-async def _hasty(errand: Errand) -> Told:
-    """Sends again what is in doubt."""
-    told = await by_portmail(errand)
-    return await by_portmail(errand) if told.said is Said.IN_DOUBT else told
-
-
-async def _unaware(errand: Errand) -> Told:
-    """Takes what is in doubt for not sent."""
-    told = await by_portmail(errand)
-    return replace(told, said=Said.NOT_SENT) if told.said is Said.IN_DOUBT else told
-
-
-async def _anxious(errand: Errand) -> Told:
-    """Is in doubt whenever the connection broke."""
-    told = await by_portmail(errand)
-    return told if told.said is Said.SENT else replace(told, said=Said.IN_DOUBT)
-
-
 async def _doubtful(errand: Errand) -> Told:
     """Is in doubt of all that was accepted."""
     told = await by_portmail(errand)
@@ -353,31 +336,19 @@ async def _astray(errand: Errand) -> Told:
     return await by_portmail(replace(errand, message=message))
 
 
-async def _raw(errand: Errand) -> Told:
-    """Lets the operating system's errors through."""
-    told = await by_portmail(errand)
-    return told if told.said is Said.SENT else replace(told, error=OSError("reset"), foreign=True)
-
-
-async def _bare(errand: Errand) -> Told:
-    """Says it all in clear."""
-    plain = replace(errand.anonymous(), routes=[(port, Security.PLAINTEXT) for port, _ in errand.routes])
-    return await by_portmail(plain)
-
-
 def mutants() -> list[Mutant]:
     """Clients with one defect each."""
     defects = {
         "takes doubt for success": (Fault.FALSE_SUCCESS, _sure),
-        "sends again after the dot": (Fault.DUPLICATE, _hasty),
-        "takes doubt for failure": (Fault.WRONG_CERTAINTY, _unaware),
-        "is always in doubt": (Fault.WRONG_CERTAINTY, _anxious),
+        "sends again after the dot": (Fault.DUPLICATE, hasty),
+        "takes doubt for failure": (Fault.WRONG_CERTAINTY, unaware),
+        "is always in doubt": (Fault.WRONG_CERTAINTY, anxious),
         "is in doubt of all that was accepted": (Fault.WRONG_CERTAINTY, _doubtful),
         "sends elsewhere when lost": (Fault.INJECTION, _astray),
         "logs in again when lost": (Fault.SECOND_LOGIN, _twice_known),
         "waits for ever": (Fault.HANG, _patient),
-        "lets OSError through": (Fault.FOREIGN, _raw),
-        "needs no TLS": (Fault.LEAK, _bare),
+        "lets OSError through": (Fault.FOREIGN, raw),
+        "needs no TLS": (Fault.LEAK, bare),
     }
     course = Course(587, "PIPELINING")
     return [

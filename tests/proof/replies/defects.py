@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from unittest import mock
 
-from portmail import Security, Timeouts
+from portmail import Timeouts
 from portmail import opening as walk
 from portmail.failure import Failure, Phase
 from portmail.reply import Reply, ReplyReader
 from portmail.verdict import Verdict, judge
 from tests.proof.harness.clients import Async, Errand, Said, Told, by_portmail
+from tests.proof.harness.defects import bare, hasty, raw, unaware
 from tests.proof.harness.tally import Fault, Mutant, Tally
 from tests.proof.replies.cases import Case
 from tests.proof.replies.running import put
@@ -54,26 +55,6 @@ async def _sure(errand: Errand) -> Told:
     return replace(told, said=Said.SENT, error=None)
 
 
-async def _unaware(errand: Errand) -> Told:
-    told = await by_portmail(errand)
-    return replace(told, said=Said.NOT_SENT) if told.said is Said.IN_DOUBT else told
-
-
-async def _hasty(errand: Errand) -> Told:
-    told = await by_portmail(errand)
-    return await by_portmail(errand) if told.said is Said.IN_DOUBT else told
-
-
-async def _raw(errand: Errand) -> Told:
-    told = await by_portmail(errand)
-    return replace(told, error=OSError("reset"), foreign=True) if told.error else told
-
-
-async def _bare(errand: Errand) -> Told:
-    plain = [(port, Security.PLAINTEXT) for port, _ in errand.routes]
-    return await by_portmail(replace(errand.anonymous(), routes=plain))
-
-
 def _without_limits() -> AbstractContextManager[object]:
     forever = Timeouts(**dict.fromkeys(("connect", "greeting", "command", "block", "final", "total"), 600.0))
     return mock.patch.object(Timeouts, "of", return_value=forever)
@@ -112,10 +93,10 @@ def _tolerant() -> Iterator[None]:
 
 _DEFECTS = {
     "takes everything for a yes": _Defect(Fault.FALSE_SUCCESS, _sure),
-    "takes what is in doubt for not sent": _Defect(Fault.WRONG_CERTAINTY, _unaware),
-    "sends again what is in doubt": _Defect(Fault.DUPLICATE, _hasty),
-    "lets foreign exceptions through": _Defect(Fault.FOREIGN, _raw),
-    "sends in clear": _Defect(Fault.LEAK, _bare),
+    "takes what is in doubt for not sent": _Defect(Fault.WRONG_CERTAINTY, unaware),
+    "sends again what is in doubt": _Defect(Fault.DUPLICATE, hasty),
+    "lets foreign exceptions through": _Defect(Fault.FOREIGN, raw),
+    "sends in clear": _Defect(Fault.LEAK, bare),
     "waits for ever": _Defect(Fault.HANG, patched=_without_limits),
     "logs in on every route": _Defect(Fault.SECOND_LOGIN, patched=_stubborn),
     "takes every no for a passing one": _Defect(Fault.WRONG_VERDICT, patched=_hopeful),
