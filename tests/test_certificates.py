@@ -12,7 +12,7 @@ import pytest
 
 from portmail.cause import FACTS, Cause, Nature
 from portmail.transports import tls
-from portmail.transports.tls import CertificateRefused, cause_of, verified_context
+from portmail.transports.tls import CertificateRefused, cause_of, unproven_context, verified_context
 from tests.proof.certificates.ca import AUTHORITY, PAST, Wish, World, issue
 from tests.proof.certificates.cases import CASES, HOST, OTHER, Case, Due
 from tests.proof.certificates.odd import server_context
@@ -170,3 +170,8 @@ def test_an_old_server_is_told_to_be_old(world: World) -> None:
         server.minimum_version, server.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     with pytest.raises(ssl.SSLError, match="PROTOCOL"):
         shaken(verified_context(tls_ca=world.ca), server)
+
+
+def test_a_server_cannot_renegotiate() -> None:
+    for context in (verified_context(), unproven_context()):
+        assert context.options & ssl.OP_NO_RENEGOTIATION

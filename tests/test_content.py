@@ -463,3 +463,8 @@ def test_a_message_id_is_of_the_domain_that_the_message_is_from() -> None:
     assert Submission.of(new()).content.message_id.endswith("@example.org>")
     literal = Submission.of(new(), sender="me@[127.0.0.1]").content.message_id
     assert literal.endswith("@127.0.0.1>")
+
+
+def test_a_message_id_is_told_as_one_word_without_control_characters() -> None:
+    octets = b"From: me@x.org\r\nTo: you@x.org\r\nMessage-ID: <a\x1b[31m@x>\r\n WARNING forged\r\n\r\nHi\r\n"
+    assert Submission.of(octets).content.message_id == "<a?[31m@x>"
