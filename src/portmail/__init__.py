@@ -5,11 +5,22 @@ __version__ = "0.1.0"
 TYPE_CHECKING = False  # type checkers know the name; its home, typing, costs more than all the rest here
 if TYPE_CHECKING:
     from portmail.bulk import Result
+    from portmail.candidate import (
+        Answer,
+        Candidate,
+        Evidence,
+        Findings,
+        Login,
+        Rejection,
+        Source,
+        Trust,
+    )
     from portmail.cause import Cause
     from portmail.composing import compose
     from portmail.content import AnyMessage
     from portmail.errors import (
         AddressError,
+        ApprovalRequired,
         AuthenticationFailed,
         CertificateFileError,
         ConfigurationError,
@@ -19,6 +30,7 @@ if TYPE_CHECKING:
         CredentialsUnusable,
         DeliveryError,
         DiscoveryError,
+        DiscoveryIncomplete,
         ExtensionMissing,
         HeaderError,
         HeldBack,
@@ -32,9 +44,11 @@ if TYPE_CHECKING:
         NoRecipients,
         PortmailError,
         Rejected,
+        TokenRequired,
         UnescapedURL,
         UnknownScheme,
         Unreachable,
+        UsernameRequired,
     )
     from portmail.failure import Failure, Phase
     from portmail.receipt import Attempt, Receipt
@@ -42,6 +56,7 @@ if TYPE_CHECKING:
     from portmail.retry import Retry
     from portmail.route import Route
     from portmail.scripting import send
+    from portmail.search import Discovery, Validation
     from portmail.security import Security, TlsEvidence
     from portmail.settings import Account, Wishes
     from portmail.submitter import AsyncSubmitter, Submitter
@@ -52,11 +67,13 @@ if TYPE_CHECKING:
 # error, or prints the version, pays for nothing else.
 _HOMES = {
     "bulk": ("Result",),
+    "candidate": ("Answer", "Candidate", "Evidence", "Findings", "Login", "Rejection", "Source", "Trust"),
     "cause": ("Cause",),
     "composing": ("compose",),
     "content": ("AnyMessage",),
     "errors": (
         "AddressError",
+        "ApprovalRequired",
         "AuthenticationFailed",
         "CertificateFileError",
         "ConfigurationError",
@@ -66,6 +83,7 @@ _HOMES = {
         "CredentialsUnusable",
         "DeliveryError",
         "DiscoveryError",
+        "DiscoveryIncomplete",
         "ExtensionMissing",
         "HeaderError",
         "HeldBack",
@@ -79,9 +97,11 @@ _HOMES = {
         "NoRecipients",
         "PortmailError",
         "Rejected",
+        "TokenRequired",
         "UnescapedURL",
         "UnknownScheme",
         "Unreachable",
+        "UsernameRequired",
     ),
     "failure": ("Failure", "Phase"),
     "receipt": ("Attempt", "Receipt"),
@@ -89,6 +109,7 @@ _HOMES = {
     "retry": ("Retry",),
     "route": ("Route",),
     "scripting": ("send",),
+    "search": ("Discovery", "Validation"),
     "security": ("Security", "TlsEvidence"),
     "settings": ("Account", "Wishes"),
     "submitter": ("AsyncSubmitter", "Submitter"),
@@ -100,10 +121,13 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Account",
     "AddressError",
+    "Answer",
     "AnyMessage",
+    "ApprovalRequired",
     "AsyncSubmitter",
     "Attempt",
     "AuthenticationFailed",
+    "Candidate",
     "Cause",
     "CertificateFileError",
     "ConfigurationError",
@@ -112,9 +136,13 @@ __all__ = [
     "CredentialsUnavailable",
     "CredentialsUnusable",
     "DeliveryError",
+    "Discovery",
     "DiscoveryError",
+    "DiscoveryIncomplete",
+    "Evidence",
     "ExtensionMissing",
     "Failure",
+    "Findings",
     "HeaderError",
     "HeldBack",
     "InDoubt",
@@ -122,6 +150,7 @@ __all__ = [
     "InternalError",
     "InvalidRoute",
     "InvalidURL",
+    "Login",
     "MessageTooLarge",
     "NoMechanism",
     "NoRecipients",
@@ -129,17 +158,23 @@ __all__ = [
     "PortmailError",
     "Receipt",
     "Rejected",
+    "Rejection",
     "Reply",
     "Result",
     "Retry",
     "Route",
     "Security",
+    "Source",
     "Submitter",
     "Timeouts",
     "TlsEvidence",
+    "TokenRequired",
+    "Trust",
     "UnescapedURL",
     "UnknownScheme",
     "Unreachable",
+    "UsernameRequired",
+    "Validation",
     "Verdict",
     "Wishes",
     "__version__",

@@ -8,6 +8,8 @@ PortmailError
 │   ├── InvalidRoute                  a host that is no host, a port that is no port
 │   ├── CredentialsOnRelay            credentials where they could travel unencrypted
 │   ├── CredentialsUnusable           half of them, or a password that cannot be had or carried
+│   │   ├── TokenRequired             the provider takes no passwords
+│   │   └── UsernameRequired          the user name does not follow from the address
 │   └── CertificateFileError          a CA or client certificate file that cannot be read
 ├── AddressError (ValueError)         an address or header that cannot travel safely
 │   ├── NoRecipients                  nobody to send to
@@ -25,7 +27,9 @@ PortmailError
 │   ├── HeldBack                      its content or the program's own callable said no before the final dot
 │   ├── InternalError                 portmail itself failed before the final dot
 │   └── InDoubt                       the final dot was sent and no answer came
-└── DiscoveryError                    no settings found
+└── DiscoveryError                    no settings found, or the host found needs approval: .evidence
+    ├── ApprovalRequired              a host in another domain, which only unsigned DNS names: .candidate
+    └── DiscoveryIncomplete           somebody who would know did not answer: later it may be known
 
 Exceptions are ordinary classes; every one pickles.
 """
@@ -36,6 +40,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # errors are the lowest floor: only type checkers look up from here
+    from portmail.candidate import Candidate, Evidence
     from portmail.receipt import Attempt
     from portmail.reply import Reply
 
@@ -74,6 +79,14 @@ class CredentialsUnusable(ConfigurationError):
     """The credentials are incomplete, cannot be had, or cannot be carried by any mechanism."""
 
 
+class TokenRequired(CredentialsUnusable):
+    """The provider takes no passwords, only OAuth 2 tokens. Nothing was connected."""
+
+
+class UsernameRequired(CredentialsUnusable):
+    """The provider's user names do not follow from the address. Nothing was shown."""
+
+
 class CertificateFileError(ConfigurationError):
     """A file of CA certificates or a client certificate is missing or cannot be read."""
 
@@ -95,7 +108,39 @@ class ContentError(AddressError):
 
 
 class DiscoveryError(PortmailError):
-    """No settings were found for the address."""
+    """No settings were found for the address. `str(error)` tells who was asked, and what to do.
+
+    Attributes:
+        evidence: every question that was asked and what came of it.
+    """
+
+    def __init__(self, text: str = "", *, evidence: tuple[Evidence, ...] = ()) -> None:
+        super().__init__(text)
+        self.evidence = evidence
+
+
+class ApprovalRequired(DiscoveryError):
+    """Only unsigned DNS names the host, which is in another domain. Nothing was connected to it.
+
+    Attributes:
+        candidate: what was found, and would be used if its host is approved.
+    """
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        candidate: Candidate | None = None,
+        evidence: tuple[Evidence, ...] = (),
+    ) -> None:
+        super().__init__(text, evidence=evidence)
+        self.candidate = candidate
+
+
+class DiscoveryIncomplete(DiscoveryError):
+    """Somebody who would know did not answer, so nothing was used. Later it may be known."""
+
+    temporary = True
 
 
 class DeliveryError(PortmailError, OSError):
