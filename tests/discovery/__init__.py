@@ -1,0 +1,1 @@
+"""Finding a server: each source, the doors to DNS and https, and the decision."""
