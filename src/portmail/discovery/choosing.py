@@ -1,0 +1,200 @@
+"""Which of the answers counts? The decision, without I/O: how sources rank, and what may be used unasked.
+
+| trust     | sources                                                       | used without asking        |
+|-----------|---------------------------------------------------------------|----------------------------|
+| owner     | the table by the very domain, https from it, PACC, signed SRV | whatever the host          |
+| directory | MX that leads into the table, the ISP database over https     | whatever the host          |
+| unsigned  | SRV without DNSSEC, guesses                                   | hosts within the domain    |
+
+All that is used is of one source, the best that answered. Others stay what was named and not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+from portmail.candidate import Answer, Candidate, Evidence, Finding, Findings, Rejection, Source, Trust
+from portmail.discovery.expanding import expanded
+from portmail.errors import ApprovalRequired, DiscoveryError, DiscoveryIncomplete
+from portmail.search import Search
+
+_ORDER = (
+    Source.BUNDLED,
+    Source.AUTOCONFIG,
+    Source.WELL_KNOWN,
+    Source.PACC,
+    Source.SRV,
+    Source.MX,
+    Source.ISPDB,
+    Source.GUESS,
+)
+"""Of what is equally trusted, whose word counts first."""
+
+_AT_BEST = {Source.MX: Trust.DIRECTORY, Source.ISPDB: Trust.DIRECTORY, Source.GUESS: Trust.UNSIGNED}
+"""The most that an answer of these can be trusted; of all others, the owner's word."""
+
+_MOST = 6
+"""Routes that are tried."""
+
+_APPROVAL = "a host in another domain, which only unsigned DNS names: it needs approval"
+
+
+class Rank(NamedTuple):
+    """The place of an answer; the least is the best."""
+
+    trust: int
+    source: int
+
+
+def rank(source: Source, trust: Trust | None = None) -> Rank:
+    """The place of a source's answer that is trusted so far, or of the best that it may give."""
+    trust = trust or _AT_BEST.get(source, Trust.OWNER)
+    return Rank(list(Trust).index(trust), _ORDER.index(source))
+
+
+def routes_of(finding: Finding) -> tuple[Candidate, ...]:
+    """All that a finding's source leads to, in order."""
+    complete = any(it.answer is Answer.NOT_OFFERED for it in finding.evidence)
+    return expanded(finding.candidates, complete=complete)
+
+
+def may_be_used(candidate: Candidate, *, domain: str) -> bool:
+    """Whether it may be connected to without asking (RFC 6186 section 6, RFC 8314 section 5.1)."""
+    return candidate.trust is not Trust.UNSIGNED or candidate.within(domain)
+
+
+def best(findings: Mapping[Source, Finding], *, domain: str) -> tuple[Candidate, ...]:
+    """What may be used without asking, of the best source that has some."""
+    routes = (routes_of(finding) for finding in findings.values())
+    usable = [tuple(it for it in found if may_be_used(it, domain=domain)) for found in routes]
+    return min(filter(None, usable), key=_rank_of, default=())
+
+
+def foreign(findings: Mapping[Source, Finding], *, domain: str) -> tuple[Candidate, ...]:
+    """What may be used only if the user approves of its host."""
+    routes = (it for finding in findings.values() for it in routes_of(finding))
+    return tuple(it for it in routes if not may_be_used(it, domain=domain))
+
+
+def _rank_of(candidates: Sequence[Candidate]) -> Rank:
+    return rank(candidates[0].source, candidates[0].trust)
+
+
+def better(pending: Collection[Source], than: Sequence[Candidate]) -> frozenset[Source]:
+    """The sources that did not answer yet, and whose word would count more."""
+    if not than:
+        return frozenset(pending)
+    return frozenset(it for it in pending if rank(it) < _rank_of(than))
+
+
+def may_guess(findings: Mapping[Source, Finding]) -> bool:
+    """Whether everybody said for sure that they know nothing, and nobody that there is nothing."""
+    evidence = [it for finding in findings.values() for it in finding.evidence]
+    return bool(evidence) and all(it.answer.definite for it in evidence)
+
+
+def decide(findings: Mapping[Source, Finding], *, search: Search) -> Findings:
+    """What is used, of all that was answered.
+
+    Raises:
+        ApprovalRequired: all that was found needs the user's word.
+        DiscoveryIncomplete: somebody who would know did not answer.
+        DiscoveryError: there is nothing.
+    """
+    domain = search.domain
+    strange = foreign(findings, domain=domain)
+    used = best(findings, domain=domain) or tuple(it for it in strange if search.approves(it))
+    evidence = tuple(it for source in _ORDER if source in findings for it in findings[source].evidence)
+    if not used:
+        raise _nothing(findings, search=search, evidence=evidence)
+    rejected = _rejected(findings, used=used, domain=domain)
+    rejected += (_unused(it, f"more than {_MOST} routes") for it in used[_MOST:])
+    lifetime = findings[used[0].source].lifetime
+    return Findings(domain, used[:_MOST], tuple(rejected), evidence, lifetime)
+
+
+def _rejected(
+    findings: Mapping[Source, Finding], *, used: Sequence[Candidate], domain: str
+) -> list[Rejection]:
+    """What was named and is not used, with the reason."""
+    rejected = [it for finding in findings.values() for it in finding.rejected]
+    for finding in findings.values():
+        for it in routes_of(finding):
+            if not may_be_used(it, domain=domain) and it not in used:
+                rejected.append(_unused(it, _APPROVAL))
+            elif it not in used:
+                rejected.append(_unused(it, f"{used[0].source.value} counts more"))
+    return rejected
+
+
+def _unused(candidate: Candidate, reason: str) -> Rejection:
+    return Rejection(str(candidate.route), candidate.source, reason)
+
+
+def _nothing(
+    findings: Mapping[Source, Finding], *, search: Search, evidence: tuple[Evidence, ...]
+) -> DiscoveryError:
+    """The error for what was answered."""
+    strange = foreign(findings, domain=search.domain)
+    silent = [it for it in evidence if it.answer is Answer.UNANSWERED]
+    told = _lines(evidence, [it for finding in findings.values() for it in finding.rejected])
+    if silent:
+        text = _incomplete(search, silent=silent, strange=strange, told=told)
+        return DiscoveryIncomplete(text, evidence=evidence)
+    if strange:
+        text = _unapproved(search, strange[0], told=told)
+        return ApprovalRequired(text, candidate=strange[0], evidence=evidence)
+    return DiscoveryError(_absent(search, told=told), evidence=evidence)
+
+
+def _lines(evidence: Sequence[Evidence], rejected: Sequence[Rejection]) -> str:
+    asked = [f"  {it.asked}: {it.said}" for it in evidence]
+    return "\n".join([*asked, *(f"  {it.what} ({it.source.value}): {it.reason}" for it in rejected)])
+
+
+def trusted_less(findings: Findings, *, search: Search) -> ApprovalRequired:
+    """The error where a server is gone, and what is found in its place has less behind it."""
+    candidate = findings.candidates[0]
+    host, source = candidate.route.host, candidate.source.value
+    text = (
+        f"{host} needs your approval: the server that was used for {search.domain} before is gone, and what "
+        f"names another one ({source}) is trusted less. Nothing was connected to it.\n"
+        f"{_lines(findings.evidence, ())}\nWhat to do: {_approve(host, search=search)}"
+    )
+    return ApprovalRequired(text, candidate=candidate, evidence=findings.evidence)
+
+
+def _approve(host: str, *, search: Search) -> str:
+    return (
+        f"if {host} is your provider's, give approve={host!r}, or once and for all: "
+        f"portmail discover {search.address} --approve {host}"
+    )
+
+
+def _incomplete(
+    search: Search, *, silent: Sequence[Evidence], strange: Sequence[Candidate], told: str
+) -> str:
+    whom = ", ".join(dict.fromkeys(it.source.value for it in silent))
+    approve = f", or approve {strange[0].route.host} if you know that it is right" if strange else ""
+    return (
+        f"No server found for {search.domain} yet: {whom} did not answer, and nothing is guessed instead."
+        f"\n{told}\nWhat to do: try again later, give host={approve}"
+    )
+
+
+def _unapproved(search: Search, strange: Candidate, *, told: str) -> str:
+    host, source = strange.route.host, strange.source.value
+    return (
+        f"{host} needs your approval: only unsigned DNS ({source}) says that it submits for {search.domain}, "
+        f"and whoever is on the way to the resolver may have said so. Nothing was connected to it.\n{told}\n"
+        f"What to do: {_approve(host, search=search)}"
+    )
+
+
+def _absent(search: Search, *, told: str) -> str:
+    return (
+        f"No server found for {search.domain}: nobody who was asked knows one.\n{told}\n"
+        f"What to do: check the spelling of {search.address}; else ask the provider for the name of the "
+        "submission server, and give host="
+    )
