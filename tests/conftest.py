@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,9 @@ from portmail.sandbox import Sandbox
 from tests.leaks import PASSWORD, USER
 from tests.servers.postfix import WILD_PASSWORD, Postfix, running, unavailable
 from tests.servers.requirements import require
+
+# No test finds what another one left behind, or what the user has.
+os.environ["PORTMAIL_CACHE"] = "off"
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,10 @@ from portmail.cli import main, report
 from portmail.cli.demo import play as play_demo
 from portmail.cli.exits import exit_code
 from portmail.cli.report import print_error
-from portmail.errors import PortmailError
+from portmail.discovery.choosing import decide
+from portmail.errors import DiscoveryError, PortmailError
 from portmail.sandbox import Sandbox
+from portmail.search import search_of
 from tests.leaks import PASSWORD, USER, traces
 from tests.servers.dialogue import play
 
@@ -290,4 +292,6 @@ def test_advice_is_in_words_of_the_command_line(capsys: pytest.CaptureFixture[st
 
 def test_advice_for_a_program_is_what_is_translated() -> None:
     advice = "; ".join(fact.advice for fact in FACTS.values())
-    assert all(in_python in advice for in_python in report._IN_A_SHELL)
+    with pytest.raises(DiscoveryError) as raised:
+        decide({}, search=search_of("me@example.com"))
+    assert all(in_python in f"{advice} {raised.value}" for in_python in report._IN_A_SHELL)

@@ -31,6 +31,13 @@ def ended(name: str, *arguments: str, sandbox: Sandbox) -> subprocess.CompletedP
     )
 
 
+def test_an_account_is_set_up_with_nothing_but_an_address(sandbox: Sandbox) -> None:
+    lines = run("set_up.py", "me@gmail.com", sandbox=sandbox)
+    assert lines[0] == "me@gmail.com submits at smtp.gmail.com:465 implicit-tls"
+    assert "app password" in lines[1]
+    assert "takes no password" in run("set_up.py", "me@outlook.com", sandbox=sandbox)[1]
+
+
 def test_a_script_notifies(sandbox: Sandbox) -> None:
     (line,) = run("notify.py", "ops@example.org", "/", "0", sandbox=sandbox)
     assert line.startswith("told ops@example.org through 127.0.0.1:")

@@ -29,16 +29,17 @@ HOMES = {
     6: "__main__ cli cli.* sandbox sandbox.* portmail",
     5: "blocking errand batches submitter scripting",
     4: "delivery bulk",
-    3: "opening reaching opener job waiting crew pool pools",
-    2: "dialing racing transports transports.*",
-    1: "verdict breaking conclusion sasl transaction course hearing exchange pace retry repeating receipt "
+    3: "opening reaching opener job waiting crew pool pools pinning",
+    2: "dialing racing transports transports.* discovery discovery.*",
+    1: "search verdict breaking conclusion sasl transaction course hearing exchange pace retry repeating receipt "
     "log settings",
-    0: "confidential reply extensions cause failure errors security route timeouts header envelope "
+    0: "candidate store confidential reply extensions cause failure errors security route timeouts header envelope "
     "addresses content submission url composing offloading guarding canonical attachment folding "
     "flattening generating",
 }
 DOORS = {
     "aiosmtplib": {"transports.smtp"},
+    "dns": {"discovery.resolving"},
     "email_validator": {"envelope"},
     "rich": {"cli.bar"},
     "tenacity": {"repeating"},

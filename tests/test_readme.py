@@ -12,7 +12,7 @@ import pytest
 
 from portmail.cli import exits
 from portmail.sandbox import Sandbox
-from portmail.url import SCHEMES
+from portmail.url import AUTO, SCHEMES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -73,8 +73,23 @@ def test_the_exit_codes_are_those_of_the_cli() -> None:
     assert told == known - {exits.OK, exits.SOFTWARE, exits.INTERRUPTED}
 
 
+def test_what_discover_prints_is_what_it_prints(sandbox: Sandbox) -> None:
+    [block] = [text for text in blocks("console") if "portmail discover" in text]
+    command, *shown = block.splitlines()
+    done = subprocess.run(
+        command.removeprefix("$ ").split(),
+        env=environment(sandbox),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[: len(shown)] == shown
+
+
 def test_every_scheme_is_in_the_table() -> None:
-    for scheme in SCHEMES:
+    for scheme in (*SCHEMES, AUTO):
         assert f"`{scheme}://" in README
 
 

@@ -277,7 +277,11 @@ def test_a_plus_in_a_urls_sender_is_a_plus() -> None:
     ("arguments", "error", "words"),
     [
         ({}, DiscoveryError, "give host=, routes= or PORTMAIL_URL"),
-        ({"address": "me@example.com", "password": "x"}, DiscoveryError, "the server of me@example.com"),
+        ({"address": "me@localhost", "password": "x"}, DiscoveryError, "localhost is no domain of which"),
+        ({"address": "me@[192.0.2.1]", "password": "x"}, DiscoveryError, "address literal"),
+        ({"address": "me@example.com", "port": 465}, ConfigurationError, "are for a host: give host="),
+        ({"host": HOST, "approve": HOST}, ConfigurationError, "are for an address alone"),
+        ({"address": "me@example.com", "approve": "me@x"}, InvalidRoute, "give the host alone"),
         ({"routes": []}, InvalidRoute, "routes is empty"),
         ({"routes": [Route(HOST, 25, Security.PLAINTEXT)], "host": HOST}, ConfigurationError, "not both"),
         ({"routes": [Route(HOST, 25, Security.PLAINTEXT)], "port": 25}, ConfigurationError, "not both"),

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from portmail.errors import (
     CredentialsOnRelay,
-    DiscoveryError,
     InvalidRoute,
     InvalidURL,
     PortmailError,
@@ -104,7 +103,7 @@ def test_options_name_the_ca_file_and_the_sender() -> None:
         ("mail.example.com", UnknownScheme, "no scheme"),
         ("submission:mail.example.com", UnknownScheme, "no scheme"),
         ("", UnknownScheme, "no scheme"),
-        ("auto://me@example.com", DiscoveryError, "smtp://user:password@host"),
+        ("auto://", InvalidURL, "auto://me%40example.com"),
         ("submission://me:pw@mail.example.com:smtp", InvalidRoute, "port is no number"),
         ("submission://me:pw@mail.example.com:", InvalidRoute, "port is no number"),
         ("submission://me:pw@mail.example.com:-1", InvalidRoute, "port is no number"),

@@ -18,6 +18,7 @@ from email.message import Message
 from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
+from portmail import log
 from portmail.content import AnyMessage
 from portmail.delivery import Delivery
 from portmail.errors import (
@@ -120,8 +121,16 @@ class Bulk(Generic[M]):
             self._tell(Result(message, None, submission))
             return
         hook = partial(self._before_commit, message) if self._before_commit else None
-        pool = await self._pools.here()
-        delivery = Delivery(submission, settings=self._settings, pool=pool, before_commit=hook)
+        try:
+            pool = await self._pools.here()
+        except PortmailError as exc:  # no server, for this and all the others
+            log.not_sent(exc, message_id=submission.content.message_id)
+            self._refused = exc
+            self._tell(Result(message, None, exc))
+            return
+        delivery = Delivery(
+            submission, settings=self._settings, pool=pool, pools=self._pools, before_commit=hook
+        )
         size = submission.content.size
         self._taken += 1
         self._under_way[self._taken] = delivery, size

@@ -11,10 +11,11 @@ from typing import Any, TypeVar, cast
 from portmail import log
 from portmail.breaking import broken_off
 from portmail.envelope import Mailbox
-from portmail.errors import PortmailError
+from portmail.errors import DeliveryError, PortmailError
 from portmail.failure import Phase
 from portmail.job import Job
 from portmail.pool import Pool
+from portmail.pools import Pools
 from portmail.receipt import Attempt, Receipt
 from portmail.reply import Reply
 from portmail.retry import retrying, worth_retrying
@@ -44,13 +45,16 @@ class Delivery:
         *,
         settings: Settings,
         pool: Pool,
+        pools: Pools | None = None,
+        deadline: Deadline | None = None,
         before_commit: Callable[[], None] | None = None,
     ) -> None:
         self._submission = submission
         self._settings = settings
         self._pool = pool
-        self._hook = before_commit
-        self._deadline = Deadline(settings.timeouts)
+        self._pools = pools
+        self._deadline = deadline or Deadline(settings.timeouts)
+        self._new_job = partial(Job, submission, deadline=self._deadline, hook=before_commit)
         self._started = time.monotonic()
         self._attempts: list[Attempt] = []
         self._accepted: list[str] = []
@@ -67,7 +71,7 @@ class Delivery:
         """Set the message on its way. `told` is called once, unless it is given up."""
         self._told = log.Ending(told, message_id=self._submission.content.message_id)
         try:
-            self._job = self._new_job(self._done)
+            self._job = self._new_job(danger=asyncio.Event(), done=self._done)
             self._pool.submit(self._job)
         except Exception as exc:  # noqa: BLE001  # told to whoever waits
             if self._job is not None:
@@ -118,6 +122,14 @@ class Delivery:
         except Exception as exc:  # noqa: BLE001  # told to whoever waits
             policy = self._settings.retry
             error = _own(exc, self._submission, job=job, accepted=self._accepted)
+            if (
+                self._pools is not None
+                and isinstance(error, DeliveryError)
+                and self._pools.gone(self._pool, error)
+            ):
+                self._job = None
+                self._going_on = asyncio.ensure_future(self._go_on(self._elsewhere(error), failed=error))
+                return
             if not (policy is None or self._pool.closed or not worth_retrying(error, policy=policy)):
                 self._job = None  # until then it is what can be said of the message
                 self._going_on = asyncio.ensure_future(self._go_on(self._again(error), failed=error))
@@ -136,6 +148,15 @@ class Delivery:
         except Exception as exc:  # noqa: BLE001  # told to whoever waits
             error = _own(exc, self._submission, job=self._job, accepted=self._accepted)
         self._told(receipt, error)
+
+    async def _elsewhere(self, error: DeliveryError) -> Receipt:
+        """Its server is gone: another may be found, to which nothing was sent yet."""
+        other = await self._pools.elsewhere(self._pool) if self._pools else None
+        if other is None:
+            raise error
+        self._pool = other
+        job = await self._ride()
+        return await self._carry(self._take(job), job)
 
     async def _again(self, error: Exception) -> Receipt:
         """The policy allows another try."""
@@ -163,19 +184,10 @@ class Delivery:
     async def _ride(self, *, recipients: Sequence[Mailbox] | None = None) -> Job:
         """Have the pool carry it; afterwards the job says how that went."""
         over: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._job = self._new_job(partial(_settle, over), recipients=recipients)
+        done = partial(_settle, over)
+        self._job = self._new_job(danger=asyncio.Event(), done=done, recipients=recipients)
         self._pool.submit(self._job)
         return await over
-
-    def _new_job(self, done: Callable[[Job], None], *, recipients: Sequence[Mailbox] | None = None) -> Job:
-        return Job(
-            self._submission,
-            deadline=self._deadline,
-            danger=asyncio.Event(),
-            done=done,
-            recipients=recipients,
-            hook=self._hook,
-        )
 
     def _take(self, job: Job) -> list[Mailbox]:
         """Keep what a job came to; return the recipients that are left for another one.

@@ -20,12 +20,12 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias, cast
 
 from portmail.cause import Cause, Nature
 from portmail.confidential import Confidential
 from portmail.course import Course
-from portmail.errors import DeliveryError, InDoubt, Rejected
+from portmail.errors import ApprovalRequired, DeliveryError, DiscoveryError, InDoubt, Rejected
 from portmail.failure import Failure, Phase
 from portmail.hearing import FINAL_DOT
 from portmail.receipt import Attempt, Receipt
@@ -33,6 +33,9 @@ from portmail.reply import Reply, printable
 from portmail.route import Route
 from portmail.security import LiveTransport, evidence_of
 from portmail.verdict import Verdict
+
+if TYPE_CHECKING:
+    from portmail.candidate import Findings  # most programs name their host
 
 EVENTS = logging.getLogger("portmail")
 EVENTS.addHandler(logging.NullHandler())  # whoever sets up no logging hears nothing
@@ -74,6 +77,18 @@ MESSAGE_FIELDS: tuple[str, ...] = (
 
 Route, phase, cause and reply are those of the attempt that decided.
 """
+
+DISCOVERY_FIELDS: tuple[str, ...] = (
+    "portmail_event",
+    "portmail_domain",
+    "portmail_source",
+    "portmail_trust",
+    "portmail_routes",
+    "portmail_error",
+    "portmail_temporary",
+    "portmail_seconds",
+)
+"""What the record of a search for a server has. Source and trust are those of what was found."""
 
 
 def _emit(logger: logging.Logger, level: int, text: str, *told: object, extra: dict[str, Any]) -> None:
@@ -231,6 +246,35 @@ def _place(told: Receipt | _Unfinished) -> tuple[str | int | None, ...]:
         route, phase = told.where[-1]
         return (str(route), phase.value, *_NOWHERE[2:])
     return (str(told.attempts[-1].route), *_NOWHERE[1:]) if told.attempts else _NOWHERE
+
+
+def found(findings: Findings, *, seconds: float) -> None:
+    """A server was looked for, and found."""
+    first = findings.candidates[0]
+    told = (first.source.value, first.trust.value, len(findings.candidates), None, False)
+    routes = ", ".join(str(it.route) for it in findings.candidates)
+    _discovery(logging.INFO, findings.domain, *told, seconds, words=f"{routes}, by {told[0]} ({told[1]})")
+
+
+def not_found(domain: str, error: DiscoveryError, *, seconds: float) -> None:
+    """A server was looked for, and there is none that may be used."""
+    named = error.candidate if isinstance(error, ApprovalRequired) else None
+    told = (named.source.value, named.trust.value) if named else (None, None)
+    name = type(error).__name__
+    _discovery(logging.WARNING, domain, *told, 0, name, error.temporary, seconds, words=name)
+
+
+def _discovery(level: int, domain: str, *told: object, words: str) -> None:
+    *values, seconds = told
+    extra = dict(
+        zip(DISCOVERY_FIELDS, ("discovery", domain, *values, round(cast("float", seconds), 3)), strict=True)
+    )
+    _emit(EVENTS, level, "server for %s: %s (%.1f s)", domain, words, seconds, extra=extra)
+
+
+def not_sent(error: Exception, *, message_id: str) -> None:
+    """A message came no further than the search for its server."""
+    Ending(lambda _receipt, _error: None, message_id=message_id)(None, error)
 
 
 def connecting(route: Route) -> None:

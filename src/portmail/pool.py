@@ -39,10 +39,11 @@ _ENVELOPE = (Phase.MAIL, Phase.RCPT, Phase.DATA)
 
 
 class Pool:
-    """The sessions of one account in one event loop."""
+    """The sessions of one account in one event loop. `routes` are those that they take."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self.routes = settings.routes
         self._waiting = Waiting()
         self.failed = self._waiting.fault  # what fails in giving out the jobs is told to all that wait
         self._jobs: dict[Transaction, Job] = {}
@@ -130,7 +131,7 @@ class Pool:
             if job.wanted_login:  # as it will of every message
                 self._opener.demote(carrier.session.route)
             job.excluded.add(carrier.session.route)
-            return not job.excluded.issuperset(self._settings.routes)
+            return not job.excluded.issuperset(self.routes)
         return False
 
     def resting(self, carrier: Carrier) -> None:
@@ -161,13 +162,13 @@ class Pool:
     def _serve(self) -> None:
         """Give what waits to those who rest."""
         if self._ended:
-            self._waiting.fail(Failure(Phase.WAITING, Cause.LOST, CLOSED), route=self._settings.routes[0])
+            self._waiting.fail(Failure(Phase.WAITING, Cause.LOST, CLOSED), route=self.routes[0])
             return
         if self._timer is not None and self._timer.when() <= self._loop.time() + _TICK:
             self._timer = None  # the queue has not moved for a while
             # A walk knows itself how much time its job has, and will tell more.
             out_of_time = Failure(Phase.WAITING, Cause.OUT_OF_TIME)
-            self._waiting.expire(out_of_time, route=self._settings.routes[0], but=self._opener.jobs)
+            self._waiting.expire(out_of_time, route=self.routes[0], but=self._opener.jobs)
         for carrier in self._crew.resting if self._waiting else ():
             carrier.go()
         if not self._waiting:

@@ -27,6 +27,7 @@ from portmail.timeouts import Timeouts
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from portmail.search import Approve, Discovery, Search
     from portmail.url import ParsedURL
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -49,7 +50,8 @@ class Account(TypedDict, total=False):
     `tls_ca` is a PEM file added to the system's trust store, `client_cert` a PEM file with
     certificate and key. `local_hostname` is said in EHLO. `timeouts` is seconds for the whole
     submission, or `Timeouts`; `retry` a `Retry`, or None for none. `pool_size` is how many connections
-    there may be at a time.
+    there may be at a time. `discovery` (a `Discovery`) and `approve` (hosts, or a function of a `Candidate`)
+    are for an address alone: how its server may be found.
     """
 
     host: str | None
@@ -65,6 +67,8 @@ class Account(TypedDict, total=False):
     timeouts: float | Timeouts | None
     retry: Retry | None
     pool_size: int
+    discovery: Discovery | None
+    approve: Approve | None
 
 
 class Wishes(Account, total=False):
@@ -75,7 +79,10 @@ class Wishes(Account, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything a submitter needs, given once. Printing it shows no secret."""
+    """Everything a submitter needs, given once. Printing it shows no secret.
+
+    Where there is a `search`, the routes are what it found; none as long as it found nothing.
+    """
 
     routes: tuple[Route, ...]
     credentials: Credentials | None = None
@@ -86,9 +93,10 @@ class Settings:
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retry: Retry | None = DEFAULT_RETRY
     pool_size: int = DEFAULT_POOL_SIZE
+    search: Search | None = None
 
     def __post_init__(self) -> None:
-        if not self.routes:
+        if not self.routes and self.search is None:
             raise InvalidRoute("routes is empty: give at least one Route")
         if not all(isinstance(route, Route) for route in self.routes):
             raise InvalidRoute("routes holds what is no Route: write Route(host, port, security)")
@@ -106,7 +114,7 @@ def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Sett
     Raises:
         ConfigurationError: arguments that contradict each other or cannot be met.
         AddressError: `address` or `sender` is no address.
-        DiscoveryError: neither host nor routes are given.
+        DiscoveryError: neither host nor routes are given, nor an address for which they can be found.
         TypeError: an argument that there is not.
     """
     for name in wishes:
@@ -118,7 +126,8 @@ def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Sett
         mailbox(address)  # checked now, not when the first message goes
         if username is None and with_secret:
             username = address
-    routes = _routes(address, wishes=wishes, authenticated=with_secret or username is not None)
+    search = _search(address, wishes=wishes)
+    routes = () if search else _routes(wishes, authenticated=with_secret or username is not None)
     account = credentials(username=username, password=wishes.get("password"), token=wishes.get("token"))
     return Settings(
         routes=routes,
@@ -130,6 +139,7 @@ def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Sett
         timeouts=Timeouts.of(wishes.get("timeouts")),
         retry=wishes.get("retry", DEFAULT_RETRY),
         pool_size=wishes.get("pool_size", DEFAULT_POOL_SIZE),
+        search=search,
     )
 
 
@@ -142,7 +152,28 @@ def _nearest(name: str) -> str:
     return next(iter(get_close_matches(name, _KNOWN, n=1)), f"one of {', '.join(_KNOWN)}")
 
 
-def _routes(address: str | None, *, wishes: Wishes, authenticated: bool) -> tuple[Route, ...]:
+def _search(address: str | None, *, wishes: Wishes) -> Search | None:
+    """What is to be found out, where an address is all that says where."""
+    named = wishes.get("host") is not None or wishes.get("routes") is not None
+    if address is None or named:
+        if wishes.get("discovery") is not None or wishes.get("approve") is not None:
+            raise ConfigurationError(
+                "discovery= and approve= are for an address alone, without host= or routes="
+            )
+        return None
+    if wishes.get("port") is not None or wishes.get("security") is not None:
+        raise ConfigurationError("port= and security= are for a host: give host=, or leave them out")
+    from portmail.search import search_of  # most programs name their host
+
+    return search_of(
+        address,
+        discovery=wishes.get("discovery"),
+        approve=wishes.get("approve"),
+        username=wishes.get("username"),
+    )
+
+
+def _routes(wishes: Wishes, *, authenticated: bool) -> tuple[Route, ...]:
     host, port, security = wishes.get("host"), wishes.get("port"), wishes.get("security")
     routes = wishes.get("routes")
     if routes is not None:
@@ -152,8 +183,10 @@ def _routes(address: str | None, *, wishes: Wishes, authenticated: bool) -> tupl
             raise InvalidRoute("routes is a sequence of Route(host, port, security)")
         return tuple(routes)
     if host is None:
-        whose = f"the server of {address}" if address else "which server to use"
-        raise DiscoveryError(f"portmail does not know {whose}: give host=, routes= or PORTMAIL_URL (--url)")
+        raise DiscoveryError(
+            "portmail does not know which server to use: give host=, routes= or PORTMAIL_URL (--url). To "
+            "have an address's server found, give the address first, or a URL like auto://me%40example.com@"
+        )
     return routes_to(host, port=port, security=security, authenticated=authenticated)
 
 
@@ -213,7 +246,8 @@ def from_environment(environ: Mapping[str, str], **wishes: Unpack[Wishes]) -> Se
     if "token" in given:
         said.pop("password", None)
     said = {name: value for name, value in said.items() if value not in (None, "")}
-    return from_arguments(**cast("Wishes", said | given))
+    address = said.pop("address", None)
+    return from_arguments(address, **cast("Wishes", said | given))
 
 
 def _parsed(url: str) -> ParsedURL:
@@ -245,6 +279,8 @@ def _of_account(account: ParsedURL) -> dict[str, Any]:
         "password": account.password,
         "tls_ca": account.tls_ca,
         "sender": account.sender,
+        "address": account.address,
+        "approve": account.approve or None,
         **account.route,
     }
 

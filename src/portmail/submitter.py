@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NoReturn, Self, Unpack
 
 from portmail import settings as given
-from portmail.errors import ConfigurationError, Unreachable
+from portmail.errors import ConfigurationError, PortmailError, Unreachable
 from portmail.offloading import room_for_descriptors
 from portmail.security import without_frames
 from portmail.settings import Settings, Wishes
@@ -20,6 +20,7 @@ from portmail.transports.tls import verified_context, verifying
 # it imports what one message needs, and one message does not need what many need.
 if TYPE_CHECKING:
     from portmail.bulk import BeforeCommit, Bulk, M, Result
+    from portmail.candidate import Findings
     from portmail.content import AnyMessage
     from portmail.errand import GiveUp, Tell
     from portmail.receipt import Receipt
@@ -93,12 +94,15 @@ class _Door:
         from portmail.submission import Submission
 
         self._pools = Pools(self.settings)
-        self._delivery = partial(Delivery, settings=self.settings)
+        self._delivery = partial(Delivery, settings=self.settings, pools=self._pools)
         self._checked = partial(Submission.of, default_sender=self.settings.sender)
 
     def __repr__(self) -> str:
         settings = getattr(self, "settings", None)  # none in the traceback of wishes that cannot be met
-        routes = ", ".join(str(route) for route in settings.routes) if settings else "unmade"
+        pools = getattr(self, "_pools", None)
+        known = pools.settings.routes if pools else ()
+        sought = f"for {settings.search.address}" if settings and settings.search else "unmade"
+        routes = ", ".join(str(route) for route in known) or sought
         return f"<{type(self).__name__} {routes}>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
@@ -108,7 +112,23 @@ class _Door:
         )
 
     async def _deliver(self, submission: Submission) -> Receipt:
-        return await self._delivery(submission, pool=await self._pools.here()).deliver()
+        import asyncio
+
+        from portmail import log
+        from portmail.delivery import NOT_SENT
+        from portmail.timeouts import Deadline
+
+        deadline = Deadline(self.settings.timeouts)
+        message_id = submission.content.message_id
+        try:
+            pool = await self._pools.here()
+        except PortmailError as error:
+            log.not_sent(error, message_id=message_id)
+            raise
+        except asyncio.CancelledError as stopped:
+            stopped.add_note(f"portmail: {NOT_SENT} ({message_id})")
+            raise
+        return await self._delivery(submission, pool=pool, deadline=deadline).deliver()
 
     async def _bulk(self, before_commit: BeforeCommit[M] | None) -> Bulk[M]:
         from portmail.bulk import Bulk
@@ -125,7 +145,7 @@ class AsyncSubmitter(_Door):
     Args:
         address: your address; the user name and default sender where those are not given.
         host, port, security, routes: where to; `host` alone tries 587, then 465, and 25 last if
-            there are no credentials.
+            there are no credentials. Without any of them the server of `address` is found (`discover`).
         username, password, token: who you are; password or token is a str, or a callable (sync or
             async) that returns one when it is needed.
         sender: the default sender.
@@ -134,11 +154,14 @@ class AsyncSubmitter(_Door):
         timeouts: seconds for the whole submission, or `Timeouts`.
         retry: `Retry`, or None for none.
         pool_size: how many connections there may be at a time.
+        discovery: a `Discovery`: who is asked for the server of `address`.
+        approve: hosts that may be used though only unsigned DNS names them for `address`, or a function
+            of a `Candidate` that says so.
 
     Raises:
         ConfigurationError: wishes that cannot be met; found here, before any socket opens.
         AddressError: `address` or `sender` is no address.
-        DiscoveryError: no server is named.
+        DiscoveryError: no server is named, and there is no address for which one could be found.
     """
 
     async def send(
@@ -205,6 +228,15 @@ class AsyncSubmitter(_Door):
         finally:
             feeding.cancel()
             bulk.close()
+
+    async def discover(self) -> Findings:
+        """Look for the server of the address now, and tell what was found and how it is known. Sends nothing.
+
+        Raises:
+            ConfigurationError: the server was given by `host` or `routes`.
+            DiscoveryError: there is none that may be used.
+        """
+        return await self._pools.discover()
 
     async def aclose(self) -> None:
         """Let the connections say goodbye, a few seconds at most. It opens again when it is used."""
@@ -283,6 +315,10 @@ class Submitter(_Door):
                 raise batches.error
         finally:
             self._loop.soon(bulk.close)
+
+    def discover(self) -> Findings:
+        """Look for the address's server now. Result and errors are those of `AsyncSubmitter.discover`."""
+        return self._loop.run(self._pools.discover)
 
     def close(self) -> None:
         """End the loop's thread; connections say goodbye first. A closed submitter opens again when used."""

@@ -11,7 +11,6 @@ from urllib.parse import unquote
 
 from portmail.errors import (
     CredentialsOnRelay,
-    DiscoveryError,
     InvalidRoute,
     InvalidURL,
     UnescapedURL,
@@ -44,6 +43,9 @@ class ParsedURL:
     password: str | None = field(repr=False)
     tls_ca: str | None
     sender: str | None
+    address: str | None = None
+    """Whose server is to be found, in an `auto://` URL."""
+    approve: tuple[str, ...] = ()
 
 
 def _relay(options: dict[str, str]) -> Where:
@@ -65,6 +67,10 @@ SCHEMES: Mapping[str, Callable[[dict[str, str]], Where]] = MappingProxyType(
 """What each scheme means; a function of the URL's options, of which it takes its own."""
 
 
+AUTO = "auto"
+"""The scheme without a host: that is to be found."""
+
+
 def parse_url(url: str) -> ParsedURL:
     """Read an account URL such as `submission://me:secret@mail.example.com`.
 
@@ -77,16 +83,16 @@ def parse_url(url: str) -> ParsedURL:
         raise InvalidURL(f"an account URL is a str, not {type(url).__name__}: is the variable set?")
     scheme, separator, rest = url.strip().partition("://")
     scheme = scheme.lower()
-    if scheme == "auto":
-        raise DiscoveryError("this version does not find servers by itself: use smtp://user:password@host")
-    if not separator or scheme not in SCHEMES:
-        known = ", ".join(f"{name}://" for name in SCHEMES)
+    if not separator or scheme not in (*SCHEMES, AUTO):
+        known = ", ".join(f"{name}://" for name in (*SCHEMES, AUTO))
         # With a colon in it, it may be a login.
         what = f"{repr(scheme) if scheme.isalnum() else 'the scheme'} is unknown"
         raise UnknownScheme(f"{what if separator else 'no scheme'} in the account URL: use one of {known}")
     authority, options = _split(rest)
     userinfo, _, where = authority.rpartition("@")
     username, password = _userinfo(userinfo)
+    if scheme == AUTO:
+        return _auto(username, password, where=where, options=options)
     if scheme == "relay" and userinfo:
         raise CredentialsOnRelay("a relay takes no credentials: take them out, or use submission://")
     host, port = _host_and_port(where)
@@ -94,6 +100,24 @@ def parse_url(url: str) -> ParsedURL:
     account = ParsedURL(scheme, route, username, password, options.pop("ca", None), options.pop("from", None))
     if options:
         raise InvalidURL("the URL has an option that is unknown here: use ca, from, and tls with relay://")
+    return account
+
+
+def _auto(username: str | None, password: str | None, *, where: str, options: dict[str, str]) -> ParsedURL:
+    """An address whose server is to be found: `auto://me%40example.com:secret@`, or `auto://me:secret@example.com`."""
+    if where and username and "@" in username:
+        raise InvalidURL("auto:// finds the host itself: leave it out, or name it with smtp://")
+    if where and not username:  # all of it is the address
+        username, where = unquote(where, errors="surrogateescape"), ""
+    if not username or ("@" in username) is bool(where):
+        raise InvalidURL("auto:// wants an address: write it like auto://me%40example.com:secret@")
+    address = f"{username}@{where}" if where else username
+    approve = tuple(filter(None, options.pop("approve", "").split(",")))
+    account = ParsedURL(
+        AUTO, {}, None, password, options.pop("ca", None), options.pop("from", None), address, approve
+    )
+    if options:
+        raise InvalidURL("the URL has an option that is unknown here: use ca, from and approve with auto://")
     return account
 
 

@@ -1,4 +1,4 @@
-"""How is portmail used from the shell? `portmail demo`, `send`, `send-many`; exit codes of sysexits(3)."""
+"""How is portmail used from the shell? One module a command; exit codes of sysexits(3)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from portmail import __version__
-from portmail.cli import bulk, demo, sending
+from portmail.cli import bulk, demo, discovering, sending
 from portmail.cli.exits import INTERRUPTED, SOFTWARE, USAGE, exit_code
 from portmail.cli.report import print_error, tell
 from portmail.errors import PortmailError
 
 EPILOG = (
     "exit codes: 0 done, 64 usage, 65 bad address or message, or message refused, 67 recipients refused "
-    "(maybe not all: see --json), 68 no server named, 69 unreachable, 75 try again later, 76 in doubt, "
-    "77 login or security, 78 configuration"
+    "(maybe not all: see --json), 68 no server named or found, 69 unreachable, 75 try again later, "
+    "76 in doubt, 77 login or security, 78 configuration"
 )
 
-COMMANDS = (demo, sending, bulk)
+COMMANDS = (demo, sending, bulk, discovering)
 """Each has NAME, HELP, `arguments(parser)` and `run(options)`, which returns the exit code."""
 
 

@@ -38,6 +38,8 @@ _CODES: tuple[tuple[type[errors.PortmailError], int], ...] = (
     (errors.InternalError, SOFTWARE),
     (errors.DeliveryError, UNAVAILABLE),
     (errors.AddressError, DATA),
+    (errors.ApprovalRequired, NOT_PERMITTED),
+    (errors.DiscoveryIncomplete, TEMPORARY),
     (errors.DiscoveryError, NO_HOST),
     (UsageError, USAGE),
     (Busy, TEMPORARY),

@@ -9,8 +9,9 @@ import sys
 from typing import Any, TextIO
 
 from portmail.cli.counting import Tally
+from portmail.cli.findings import candidate_as_data, evidence_as_data
 from portmail.cli.outcomes import Outcome, State
-from portmail.errors import DeliveryError, PortmailError, Rejected
+from portmail.errors import ApprovalRequired, DeliveryError, DiscoveryError, PortmailError, Rejected
 from portmail.receipt import Attempt, Receipt
 from portmail.reply import Reply
 from portmail.security import TlsEvidence
@@ -21,6 +22,7 @@ _IN_A_SHELL = {
     "give a larger timeouts=": "give more time (--timeout of `portmail send`)",
     "security=Security.IMPLICIT_TLS": "submissions:// in the account URL",
     "security=Security.STARTTLS": "submission:// in the account URL",
+    "give host=": "name the server in the account URL",
     "give username and password": "give a user name in the account URL, and PORTMAIL_PASSWORD",
     "as client_cert": "as client_cert (in Python)",
 }
@@ -131,6 +133,13 @@ def error_as_data(error: PortmailError) -> dict[str, Any]:
             "retry_after": error.retry_after,
             "attempts": [_attempt(attempt) for attempt in error.attempts],
         }
+    if isinstance(error, DiscoveryError):
+        told |= {
+            "temporary": error.temporary,
+            "evidence": [evidence_as_data(evidence) for evidence in error.evidence],
+        }
+    if isinstance(error, ApprovalRequired) and error.candidate:
+        told["candidate"] = candidate_as_data(error.candidate)
     if isinstance(error, Rejected):
         told["refused"] = {who: _reply(reply) for who, reply in error.refused.items()}
     return told

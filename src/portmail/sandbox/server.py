@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ class Sandbox(Orders):
 
     Args:
         host: the address to listen on.
+        names: host names besides `localhost` that its certificate is for.
         users: passwords by user name, for PLAIN, LOGIN and CRAM-MD5.
         tokens: OAuth 2 tokens by user name, for XOAUTH2.
         ports: the port to listen on by service (587, 465, 25); 0 is any that is free.
@@ -53,6 +54,7 @@ class Sandbox(Orders):
         self,
         *,
         host: str = "127.0.0.1",
+        names: Sequence[str] = (),
         users: Mapping[str, str] = USERS,
         tokens: Mapping[str, str] = TOKENS,
         ports: Mapping[int, int] = PORTS,
@@ -64,6 +66,7 @@ class Sandbox(Orders):
         _check_known(ports, known=SCHEMES, what="service")
         _check_known(mechanisms, known=MECHANISMS, what="mechanism")
         self.host = host
+        self._names = ("localhost", "127.0.0.1", "::1", host, *names)
         self._wanted = ports
         self._users = users
         self._ledger = Ledger()
@@ -83,8 +86,7 @@ class Sandbox(Orders):
         with ExitStack() as stack:
             directory = stack.enter_context(TemporaryDirectory(prefix="portmail-sandbox-"))
             authority = Authority(Path(directory))
-            names = dict.fromkeys(("localhost", "127.0.0.1", "::1", self.host))
-            house = self._house(context=authority.server_context(*names))
+            house = self._house(context=authority.server_context(*dict.fromkeys(self._names)))
             visits = Visits()
             stack.callback(visits.end)
             for service, port in self._wanted.items():
