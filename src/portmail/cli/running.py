@@ -18,6 +18,7 @@ from portmail.errors import (
     ContentError,
     CredentialsUnavailable,
     DeliveryError,
+    DiscoveryError,
     InDoubt,
     InsecureChannel,
 )
@@ -26,7 +27,13 @@ from portmail.submitter import Submitter
 _ENOUGH = 20
 """So many ominous ends in a row, and no more messages are taken."""
 
-_OF_THE_ACCOUNT = (AuthenticationFailed, ConfigurationError, CredentialsUnavailable, InsecureChannel)
+_OF_THE_ACCOUNT = (
+    AuthenticationFailed,
+    ConfigurationError,
+    CredentialsUnavailable,
+    DiscoveryError,
+    InsecureChannel,
+)
 """What would end every other message in the same way."""
 
 
