@@ -17,7 +17,8 @@ from portmail.cause import Cause
 from portmail.discovery.account import with_candidates
 from portmail.discovery.bundled import known
 from portmail.discovery.choosing import decide, may_be_used, trusted_less
-from portmail.discovery.memory import Pin, may_replace, memory, pin_key
+from portmail.discovery.memory import memory
+from portmail.discovery.pin import Pin, may_replace, pin_key
 from portmail.discovery.searching import find_server
 from portmail.discovery.world import World
 from portmail.errors import DeliveryError, DiscoveryError

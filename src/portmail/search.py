@@ -44,9 +44,9 @@ class Discovery:
     """How servers are found.
 
     `sources` are those that are asked; PACC (a draft) and GUESS only if they are named. `resolver` is the
-    address of a DNS resolver, as `192.0.2.1` or `[2001:db8::1]:5353`, in place of the system's;
-    `validation` says whose word counts about DNSSEC. `ispdb` is the URL of the database of providers, or
-    of a copy. `seconds` is what everything may take.
+    address of a DNS resolver, as `192.0.2.1` or `[2001:db8::1]:5353`, that is asked for SRV, MX and TXT
+    records in place of the system's; `validation` says whose word counts about DNSSEC. `ispdb` is the URL
+    of the database of providers, or of a copy. `seconds` is what everything may take.
 
     Raises:
         ConfigurationError: a source that there is not, or a URL that is not https.

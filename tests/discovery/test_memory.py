@@ -20,7 +20,8 @@ import pytest
 
 from portmail.candidate import Candidate, Login, Source, Trust
 from portmail.discovery import memory as module
-from portmail.discovery.memory import Memory, Pin, may_replace, memory, pin_key
+from portmail.discovery.memory import Memory, memory
+from portmail.discovery.pin import Pin, may_replace, pin_key
 from portmail.errors import ApprovalRequired, DiscoveryError, DiscoveryIncomplete
 from portmail.route import Route
 from portmail.search import Discovery, Validation
@@ -566,7 +567,8 @@ def test_there_is_one_memory_for_each_place_and_it_is_looked_up_each_time(
 
 PROGRAM = """
     import os
-    from portmail.discovery.memory import memory, pin_key
+    from portmail.discovery.memory import memory
+    from portmail.discovery.pin import pin_key
     from portmail.search import Discovery
     here, key = memory(), pin_key("example.com", discovery=Discovery())
     def tell():

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import socket
-import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse, IncompleteRead
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 from portmail.candidate import Answer
 from portmail.cause import FACTS, Cause
 from portmail.dialing import dial
 from portmail.discovery.outside import Missed, Page
+from portmail.discovery.tls_line import Line, TooMuch
 from portmail.errors import CertificateFileError, InvalidRoute
 from portmail.failure import RouteFailed
 from portmail.offloading import in_a_daemon_thread, room_for_descriptors
@@ -27,8 +26,6 @@ from portmail.transports.tls import cause_of, verified_context
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_T = TypeVar("_T")
 
 SECONDS = 5.0
 """What a fetch may take, all redirects included."""
@@ -40,9 +37,6 @@ LONGEST = 256 * 1024
 
 _HEADERS = 64 * 1024
 """Octets beside the body that are read: the headers, and how the body is cut into pieces."""
-
-_CHUNK = 16 * 1024
-"""Octets that are read at once: the most that a TLS record holds."""
 
 _MOVED = frozenset((301, 302, 303, 307, 308))
 
@@ -170,7 +164,8 @@ def _ask(place: _Place, *, sock: socket.socket, tls_ca: Path | None, until: floa
     try:
         with sock:
             room_for_descriptors()  # a trust store that cannot be read would be kept, and trust nobody
-            line = _Line(sock, context=verified_context(tls_ca=tls_ca), host=host, until=until)
+            context = verified_context(tls_ca=tls_ca)
+            line = Line(sock, context=context, host=host, until=until, most=LONGEST + _HEADERS)
             line.write(_request(place))
             response = HTTPResponse(cast("socket.socket", line), method="GET")
             with response:
@@ -178,6 +173,8 @@ def _ask(place: _Place, *, sock: socket.socket, tls_ca: Path | None, until: floa
                 return _Reply(location=_location(response)) if _moves(response) else _body(response)
     except CertificateFileError as exc:
         raise Missed(Answer.UNANSWERED, str(exc)) from None
+    except TooMuch:
+        raise _too_long() from None
     except TimeoutError:
         raise _late(host) from None
     except (OSError, EOFError, IncompleteRead) as exc:
@@ -252,83 +249,3 @@ def _body(response: HTTPResponse) -> _Reply:
 
 def _too_long() -> Missed:
     return Missed(Answer.UNUSABLE, f"the answer is longer than {LONGEST // 1024} KiB")
-
-
-class _Line(io.RawIOBase):
-    """TLS over a socket, read as a file, that looks at the clock each time, and at how much there is.
-
-    In memory, as asyncio has it: what a refused certificate says is told only there.
-
-    Raises:
-        OSError: of all kinds; TimeoutError if the time is up.
-        EOFError: the connection ended, and TLS did not.
-        Missed: there is more than anybody would read.
-    """
-
-    def __init__(self, sock: socket.socket, *, context: ssl.SSLContext, host: str, until: float) -> None:
-        super().__init__()
-        self._sock, self._until = sock, until
-        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
-        self._room = LONGEST + _HEADERS
-        self._do(self._tls.do_handshake)
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """A file to read from, as `HTTPResponse` wants it of a socket."""
-        return io.BufferedReader(self, _CHUNK)
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]  # nobody else writes
-        """Send it."""
-        return self._do(lambda: self._tls.write(data))
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # BufferedReader's
-        """Read what is there, at least one octet; nothing at the end."""
-        data = self._do(lambda: self._tls.read(len(buffer)))
-        self._room -= len(data)
-        if self._room < 0:
-            raise _too_long()
-        buffer[: len(data)] = data
-        return len(data)
-
-    def _do(self, act: Callable[[], _T]) -> _T:
-        """Do it, and send and receive for as long as it wants that."""
-        while True:
-            try:
-                result = act()
-            except ssl.SSLWantReadError:
-                self._flush()
-                self._receive()
-            except ssl.SSLError:
-                with contextlib.suppress(OSError):
-                    self._flush()  # the alert that says why
-                raise
-            else:
-                self._flush()
-                return result
-
-    def _flush(self) -> None:
-        if data := self._out.read():
-            self._sock.settimeout(self._left())
-            self._sock.sendall(data)
-
-    def _receive(self) -> None:
-        self._sock.settimeout(self._left())
-        data = self._sock.recv(_CHUNK)
-        if not data:
-            raise EOFError  # and TLS has not said that it was to come: who knows what was cut off
-        self._in.write(data)
-
-    def _left(self) -> float:
-        """Seconds until the end.
-
-        Raises:
-            TimeoutError: it is over.
-        """
-        left = self._until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left

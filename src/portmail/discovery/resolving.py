@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from portmail.candidate import Answer
 from portmail.discovery.outside import Missed, Mx, Records, Srv
+from portmail.offloading import in_a_daemon_thread
 from portmail.search import Discovery, Validation, nameserver
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ class Resolver:
 
     async def _ask(self, name: str, kind: str) -> Reply:
         """The answer; its `rrset` is None where the name has no such record, for sure."""
+        if "dns.asyncresolver" not in sys.modules:
+            await in_a_daemon_thread(_load)  # it takes as long as many an answer
         import dns.asyncbackend
         import dns.exception
 
@@ -136,6 +140,11 @@ class Resolver:
         else:
             said = "the DNS resolver could not be asked"
         return Missed(Answer.UNANSWERED, said)
+
+
+def _load() -> None:
+    import dns.asyncbackend
+    import dns.asyncresolver  # noqa: F401  # for those who import it afterwards
 
 
 def _refusal(exc: Any) -> str:
