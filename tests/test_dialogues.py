@@ -134,7 +134,7 @@ class NoTimeLeft(Deadline):
 def test_the_final_dot_is_not_written_when_no_time_is_left_to_hear_the_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("portmail.delivery.Deadline", NoTimeLeft)
+    monkeypatch.setattr("portmail.timeouts.Deadline", NoTimeLeft)
     with play(f"{ENVELOPE}\nBODY\nS: 250 ok") as player, relay(player.port) as mail:
         with pytest.raises(portmail.Unreachable) as caught:
             mail.send(message())

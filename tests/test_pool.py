@@ -330,7 +330,8 @@ def test_a_silent_session_that_never_carried_anything_is_found_out_too(
     async def scenario() -> portmail.Receipt:
         async with client(player, pool_size=2) as mail:
             await asyncio.gather(mail.send(octets("one")), mail.send(octets("two")))
-            await until(lambda: len(mail._pools._pools[asyncio.get_running_loop()][0]._crew) == 2)
+            pool = await mail._pools.here()
+            await until(lambda: len(pool._crew) == 2)
             await asyncio.sleep(0.1)
             return await mail.send(octets("three"))
 
@@ -426,7 +427,7 @@ def test_a_server_that_says_too_fast_is_given_a_pause(reply: str, monkeypatch: p
             async for result in mail.send_many(map(octets, range(4))):
                 moments[subject_of(result.message)] = time.monotonic()
                 results.append(result)
-            pool = mail._pools._pools[asyncio.get_running_loop()][0]
+            pool = await mail._pools.here()
             assert pool._pace.bound == 1
             return results
 

@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import trustme
+
 from tests.servers.requirements import LOOPBACK, certify, daemon, free_ports, greets, home, logs
 
 NOBODY_THERE = "nobody-there@example.org"
@@ -103,6 +105,15 @@ LACKING = (
 _LACKING_CF = """\
 127.0.0.1:{} inet n - n - - smtpd
     -o smtpd_discard_ehlo_keywords={}
+"""
+
+# One more place: an address of its own, with a certificate of its own.
+_PLACE_CF = """\
+{address}:{submission} inet n - n - - smtpd
+    -o smtpd_tls_chain_files={root}/{name}.pem
+{address}:{submissions} inet n - n - - smtpd
+    -o smtpd_tls_chain_files={root}/{name}.pem
+    -o smtpd_tls_wrappermode=yes -o smtpd_tls_security_level=encrypt
 """
 
 # Failed logins slow nothing down: no delay, and no listener for the penalties anvil would give.
@@ -202,19 +213,29 @@ def unavailable() -> str | None:
 
 
 @contextmanager
-def running(root: Path, *, users: Mapping[str, str], settings: Mapping[str, str] = {}) -> Iterator[Postfix]:
+def running(
+    root: Path,
+    *,
+    users: Mapping[str, str],
+    settings: Mapping[str, str] = {},
+    places: Mapping[str, str] = {},
+    ports: Mapping[int, int] = {},
+    authority: trustme.CA | None = None,
+) -> Iterator[Postfix]:
     """Run the server in a directory of its own: see `home`.
 
     `users` maps names to passwords; Dovecot accepts none that has SOH, TAB, CR or LF in it.
-    `settings` are lines of main.cf that replace the ones above.
+    `settings` are lines of main.cf that replace the ones above. `ports` are the ports that must be these,
+    in place of free ones. `places` are further addresses where 587 and 465 are, each with the name in
+    its certificate. `authority` signs, in place of a new one.
     """
     with home(root) as path:
         free = free_ports(3 + len(LACKING))
-        ports: dict[int, int] = dict(zip((587, 465, 25), free[:3], strict=True))
+        ports = dict(zip((587, 465, 25), free[:3], strict=True)) | dict(ports)
         lacking: dict[str, int] = dict(zip(LACKING, free[3:], strict=True))
-        certify(path)
+        certify(path, names=set(places.values()), authority=authority)
         _write_dovecot(path, users=users)
-        _write_postfix(path, ports=ports, lacking=lacking, settings=settings)
+        _write_postfix(path, ports=ports, lacking=lacking, settings=settings, places=places)
         query = ("postconf", "-c", str(path / "etc"), "-h", "daemon_directory")
         master = subprocess.check_output(query, text=True).strip() + "/master"
         tls = {465: ssl.create_default_context(cafile=path / "ca.pem")}
@@ -242,7 +263,12 @@ def _write_dovecot(path: Path, *, users: Mapping[str, str]) -> None:
 
 
 def _write_postfix(
-    path: Path, *, ports: Mapping[int, int], lacking: Mapping[str, int], settings: Mapping[str, str]
+    path: Path,
+    *,
+    ports: Mapping[int, int],
+    lacking: Mapping[str, int],
+    settings: Mapping[str, str],
+    places: Mapping[str, str],
 ) -> None:
     for name in ("etc", "queue", "queue/pid"):
         (path / name).mkdir()
@@ -259,7 +285,9 @@ def _write_postfix(
     # Postfix waits for seconds when that file has just been written.
     os.utime(path / "etc/main.cf", (0, 0))
     without = [_LACKING_CF.format(port, keywords) for keywords, port in lacking.items()]
-    (path / "etc/master.cf").write_text(_MASTER_CF.format(*ports.values()) + "".join(without))
+    where = {"root": path, "submission": ports[587], "submissions": ports[465]}
+    also = [_PLACE_CF.format(address=address, name=name, **where) for address, name in places.items()]
+    (path / "etc/master.cf").write_text(_MASTER_CF.format(*ports.values()) + "".join(without + also))
     # virtual(8) lets no pattern choose the mailbox, so all share one: see Postfix.inbox().
     (path / "etc/mailboxes").write_text(f"!/^{re.escape(NOBODY_THERE)}$/ ./\n")
 

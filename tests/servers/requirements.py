@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -53,13 +53,18 @@ def home(root: Path) -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-def certify(directory: Path) -> None:
-    """Write ca.pem, and server.pem: key and certificate for localhost, signed by that CA."""
-    authority = trustme.CA()
+def certify(directory: Path, *, names: Collection[str] = (), authority: trustme.CA | None = None) -> None:
+    """Write ca.pem, and server.pem: key and certificate for localhost, signed by that CA.
+
+    For each of `names` there is a file of that name, with .pem, in the same way.
+    """
+    authority = authority or trustme.CA()
     authority.cert_pem.write_to_path(str(directory / "ca.pem"))
-    certificate = authority.issue_cert("localhost", LOOPBACK)
-    certificate.private_key_and_cert_chain_pem.write_to_path(str(directory / "server.pem"))
-    (directory / "server.pem").chmod(0o600)
+    for file, identities in (("server", ("localhost", LOOPBACK)), *((name, (name,)) for name in names)):
+        certificate = authority.issue_cert(*identities)
+        path = directory / f"{file}.pem"
+        certificate.private_key_and_cert_chain_pem.write_to_path(str(path))
+        path.chmod(0o600)
 
 
 def greets(port: int, *, context: ssl.SSLContext | None = None) -> bool:

@@ -30,6 +30,7 @@ server:
     do-not-query-localhost: no
     module-config: "validator iterator"
     minimal-responses: yes
+    log-queries: yes
     outgoing-range: 64
     num-queries-per-thread: 32
     local-zone: "." static

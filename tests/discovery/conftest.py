@@ -1,0 +1,16 @@
+"""Fixtures for discovery: the island, which all tests share that are marked xdist_group("island")."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers.island import Island, island, unavailable
+from tests.servers.requirements import require
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Island]:
+    """A small internet that nothing leaves."""
+    require(unavailable())
+    with island(tmp_path_factory.mktemp("island")) as there:
+        yield there
