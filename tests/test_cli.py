@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -20,6 +21,7 @@ from portmail.cli import main, report
 from portmail.cli.demo import play as play_demo
 from portmail.cli.exits import exit_code
 from portmail.cli.report import print_error
+from portmail.discovery import account
 from portmail.discovery.choosing import decide
 from portmail.errors import DiscoveryError, PortmailError
 from portmail.sandbox import Sandbox
@@ -294,4 +296,5 @@ def test_advice_for_a_program_is_what_is_translated() -> None:
     advice = "; ".join(fact.advice for fact in FACTS.values())
     with pytest.raises(DiscoveryError) as raised:
         decide({}, search=search_of("me@example.com"))
-    assert all(in_python in f"{advice} {raised.value}" for in_python in report._IN_A_SHELL)
+    told = f"{advice} {raised.value} {inspect.getsource(account)}"
+    assert all(in_python in told for in_python in report._IN_A_SHELL)

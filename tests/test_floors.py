@@ -30,11 +30,11 @@ HOMES = {
     5: "blocking errand batches submitter scripting",
     4: "delivery bulk",
     3: "opening reaching opener job waiting crew pool pools pinning",
-    2: "dialing racing transports transports.* discovery discovery.*",
-    1: "search verdict breaking conclusion sasl transaction course hearing exchange pace retry repeating receipt "
+    2: "dialing racing transports transports.* store discovery discovery.*",
+    1: "verdict breaking conclusion sasl transaction course hearing exchange pace retry repeating receipt "
     "log settings",
-    0: "candidate store confidential reply extensions cause failure errors security route timeouts header envelope "
-    "addresses content submission url composing offloading guarding canonical attachment folding "
+    0: "confidential reply extensions cause failure errors security route candidate search timeouts header "
+    "envelope addresses content submission url composing offloading guarding canonical attachment folding "
     "flattening generating",
 }
 DOORS = {

@@ -14,7 +14,7 @@ from dataclasses import replace
 from portmail import log
 from portmail.candidate import Candidate, Findings, Source
 from portmail.cause import Cause
-from portmail.discovery.account import with_candidates
+from portmail.discovery.account import of_one_user, with_candidates
 from portmail.discovery.bundled import known
 from portmail.discovery.choosing import decide, may_be_used, trusted_less
 from portmail.discovery.memory import memory
@@ -137,12 +137,13 @@ class Pinning:
             if type(error) is DiscoveryError:  # a subclass may be otherwise in a moment
                 self._memory.keep_nothing(self._key, error)
             raise
+        one = of_one_user(findings.candidates, search=search)
         log.found(findings, seconds=time.monotonic() - started)
         if self._may_replace(findings):
             self._pin = Pin.of(findings.candidates, now=now, lifetime=findings.lifetime)
             if self._pin.source is not Source.BUNDLED:  # the table is at hand, and newer with each version
                 self._memory.keep(self._key, self._pin)
-        return findings
+        return replace(findings, candidates=one.used, rejected=(*findings.rejected, *one.rejected))
 
     def _may_replace(self, findings: Findings) -> bool:
         approved = {it.route.host for it in findings.candidates if self._search.approves(it)}

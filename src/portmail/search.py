@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import ip_address
 from typing import TypeAlias
 
 from portmail.candidate import Candidate, Source
@@ -22,6 +23,12 @@ ISPDB = "https://autoconfig.thunderbird.net/v1.1/"
 
 USUAL = frozenset(Source) - {Source.PACC, Source.GUESS}
 """The sources that are asked where nothing else is wished: the draft and the guesses are not."""
+
+_NAMESERVER = re.compile(
+    r"(?P<bare6>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)"
+    r"|\[(?P<ip6>[^\]]+)\](?::(?P<port6>[0-9]{1,5}))?"
+    r"|(?P<ip>[0-9.]+)(?::(?P<port>[0-9]{1,5}))?"
+)
 
 _DIRECTORY = re.compile(r"https://[^/?#@\s]+/(?:[^?#\s]*/)?")
 
@@ -114,11 +121,15 @@ def search_of(
     if not isinstance(discovery, Discovery | None):
         raise ConfigurationError("discovery is a portmail.Discovery(...)")
     domain = mailbox(address).path.rpartition("@")[2]
-    domain = (domain if domain.isascii() else ascii_domain(domain)).lower()
+    domain = domain if domain.isascii() else ascii_domain(domain)
     if domain.startswith("["):
-        raise DiscoveryError(f"{address} has an address literal in place of a domain: give host=")
+        raise DiscoveryError(
+            f"{address} has an address literal in place of a domain.\nWhat to do: give host="
+        )
     if "." not in domain or domain.endswith(".localhost"):
-        raise DiscoveryError(f"{domain} is no domain of which anybody could be asked: give host=")
+        raise DiscoveryError(
+            f"{domain} is no domain of which anybody could be asked.\nWhat to do: give host="
+        )
     return Search(address, domain, discovery or Discovery(), _approve(approve), username)
 
 
@@ -126,6 +137,8 @@ def _approve(wish: Approve | None) -> Approve:
     if wish is None or callable(wish):
         return wish or ()
     hosts = (wish,) if isinstance(wish, str) else wish
+    if not isinstance(hosts, Collection):
+        raise ConfigurationError(f"approve={wish!r}: give hosts, or a function of a Candidate")
     return tuple(host_name(host) for host in hosts)
 
 
@@ -133,15 +146,13 @@ def nameserver(text: str) -> tuple[str, int]:
     """The address and port of a resolver.
 
     Raises:
-        ConfigurationError: it is no IP address.
+        ConfigurationError: it is no IP address, or no port.
     """
-    import ipaddress
-
-    match = re.fullmatch(r"\[([^\]]+)\](?::(\d{1,5}))?|([^:]+)(?::(\d{1,5}))?|([0-9a-fA-F:.]+)", text)
-    host = (match[1] or match[3] or match[5]) if match else text
-    port = int((match[2] or match[4] or 53) if match else 53)
+    match = _NAMESERVER.fullmatch(text) if isinstance(text, str) else None
     try:
-        return str(ipaddress.ip_address(host)), port
+        if match is None or not 0 < (port := int(match["port"] or match["port6"] or 53)) < 65536:
+            raise ValueError
+        return str(ip_address(match["bare6"] or match["ip6"] or match["ip"])), port
     except ValueError:
         raise ConfigurationError(
             f"discovery: resolver={text!r} is no IP address: write it like 192.0.2.1 or [2001:db8::1]:5353"

@@ -104,21 +104,20 @@ def parse_url(url: str) -> ParsedURL:
 
 
 def _auto(username: str | None, password: str | None, *, where: str, options: dict[str, str]) -> ParsedURL:
-    """An address whose server is to be found: `auto://me%40example.com:secret@`, or `auto://me:secret@example.com`."""
+    """An address whose server is to be found, such as `auto://me%40example.com:secret@`."""
+    where = unquote(where, errors="surrogateescape")
     if where and username and "@" in username:
         raise InvalidURL("auto:// finds the host itself: leave it out, or name it with smtp://")
     if where and not username:  # all of it is the address
-        username, where = unquote(where, errors="surrogateescape"), ""
-    if not username or ("@" in username) is bool(where):
-        raise InvalidURL("auto:// wants an address: write it like auto://me%40example.com:secret@")
-    address = f"{username}@{where}" if where else username
+        username, where = where, ""
+    address = f"{username or ''}@{where}" if where else username or ""
+    if not all(address.rpartition("@")) or ":" in address:  # not shown: the password may be in it
+        raise InvalidURL("auto:// wants an address and an @: write it like auto://me%40example.com:secret@")
     approve = tuple(filter(None, options.pop("approve", "").split(",")))
-    account = ParsedURL(
-        AUTO, {}, None, password, options.pop("ca", None), options.pop("from", None), address, approve
-    )
+    ca, sender = options.pop("ca", None), options.pop("from", None)
     if options:
         raise InvalidURL("the URL has an option that is unknown here: use ca, from and approve with auto://")
-    return account
+    return ParsedURL(AUTO, {}, None, password or None, ca, sender, address, approve)
 
 
 def _split(rest: str) -> tuple[str, dict[str, str]]:

@@ -43,8 +43,8 @@ def evidence_in_words(evidence: Evidence) -> str:
 
 
 def no_passwords(findings: Findings) -> bool:
-    """Whether nothing that was found takes a password."""
-    return all(it.logins and Login.PASSWORD not in it.logins for it in findings.candidates)
+    """Whether all that was found takes tokens alone."""
+    return all(Login.OAUTH2 in it.logins and Login.PASSWORD not in it.logins for it in findings.candidates)
 
 
 def findings_as_data(findings: Findings, *, address: str, username: str | None) -> dict[str, Any]:

@@ -77,11 +77,16 @@ def _unfit(candidate: Candidate, *, settings: Settings) -> CredentialsUnusable:
     host, note = candidate.route.host, f" ({candidate.note})" if candidate.note else ""
     if settings.credentials is None:
         return CredentialsUnusable(
-            f"{host} wants a login: give password= or token=, or PORTMAIL_PASSWORD. Nothing was connected"
+            f"{host} wants a login. Nothing was connected.\n"
+            "What to do: give password= or token=, or PORTMAIL_PASSWORD"
+        )
+    if Login.OAUTH2 not in candidate.logins:
+        return CredentialsUnusable(
+            f"{host} wants no login. Nothing was connected.\nWhat to do: leave the credentials out"
         )
     return TokenRequired(
-        f"a password will not work at {host}, which takes OAuth 2 tokens alone{note}: give token= in place "
-        f"of password=. Nothing was connected. If you know better, name the server: host={host!r}"
+        f"a password will not work at {host}, which takes OAuth 2 tokens alone{note}. Nothing was connected."
+        "\nWhat to do: give token= in place of password=; if you know better, give host="
     )
 
 
@@ -89,6 +94,7 @@ def _username(candidate: Candidate, *, search: Search) -> str:
     if candidate.username is None:
         host, note = candidate.route.host, f" ({candidate.note})" if candidate.note else ""
         raise UsernameRequired(
-            f"the user name at {host} does not follow from {search.address}{note}: give username="
+            f"the user name at {host} does not follow from {search.address}{note}. Nothing was connected.\n"
+            "What to do: give username="
         )
     return filled_in(candidate.username, address=search.address)

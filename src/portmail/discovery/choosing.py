@@ -6,7 +6,7 @@
 | directory | MX that leads into the table, the ISP database over https     | whatever the host          |
 | unsigned  | SRV without DNSSEC, guesses                                   | hosts within the domain    |
 
-All that is used is of one source, the best that answered. Others stay what was named and not used.
+All that is used is of one source and one trust, the best that answered. Others are named, and not used.
 """
 
 from __future__ import annotations
@@ -66,9 +66,12 @@ def may_be_used(candidate: Candidate, *, domain: str) -> bool:
 
 def best(findings: Mapping[Source, Finding], *, domain: str) -> tuple[Candidate, ...]:
     """What may be used without asking, of the best source that has some."""
-    routes = (routes_of(finding) for finding in findings.values())
-    usable = [tuple(it for it in found if may_be_used(it, domain=domain)) for found in routes]
-    return min(filter(None, usable), key=_rank_of, default=())
+    usable: dict[Rank, list[Candidate]] = {}
+    for finding in findings.values():
+        for it in routes_of(finding):
+            if may_be_used(it, domain=domain):
+                usable.setdefault(rank(it.source, it.trust), []).append(it)
+    return tuple(usable[min(usable)]) if usable else ()
 
 
 def foreign(findings: Mapping[Source, Finding], *, domain: str) -> tuple[Candidate, ...]:
@@ -77,15 +80,11 @@ def foreign(findings: Mapping[Source, Finding], *, domain: str) -> tuple[Candida
     return tuple(it for it in routes if not may_be_used(it, domain=domain))
 
 
-def _rank_of(candidates: Sequence[Candidate]) -> Rank:
-    return rank(candidates[0].source, candidates[0].trust)
-
-
 def better(pending: Collection[Source], than: Sequence[Candidate]) -> frozenset[Source]:
     """The sources that did not answer yet, and whose word would count more."""
     if not than:
         return frozenset(pending)
-    return frozenset(it for it in pending if rank(it) < _rank_of(than))
+    return frozenset(it for it in pending if rank(it) < rank(than[0].source, than[0].trust))
 
 
 def may_guess(findings: Mapping[Source, Finding]) -> bool:
@@ -167,8 +166,8 @@ def trusted_less(findings: Findings, *, search: Search) -> ApprovalRequired:
 
 def _approve(host: str, *, search: Search) -> str:
     return (
-        f"if {host} is your provider's, give approve={host!r}, or once and for all: "
-        f"portmail discover {search.address} --approve {host}"
+        f"if {host} is your provider's, run this once: portmail discover {search.address} --approve {host} "
+        f"(or give approve={host!r} in the program)"
     )
 
 

@@ -30,8 +30,10 @@ def expanded(candidates: Sequence[Candidate], *, complete: bool) -> tuple[Candid
 
 def _once(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Each port once, as it is named first: a port has one mode."""
-    ports = {candidate.route.port: candidate for candidate in reversed(candidates)}
-    return [candidate for candidate in candidates if ports[candidate.route.port] is candidate]
+    ports: dict[int, Candidate] = {}
+    for candidate in candidates:
+        ports.setdefault(candidate.route.port, candidate)
+    return list(ports.values())
 
 
 def _others(own: Sequence[Candidate]) -> list[Candidate]:

@@ -38,7 +38,7 @@ async def _ask(label: str, domain: str, *, outside: Outside) -> Finding:
     except Missed as missed:
         return Finding(evidence=(Evidence(Source.SRV, asked, missed.answer, missed.said, Trust.UNSIGNED),))
     trust = Trust.OWNER if found.signed else Trust.UNSIGNED
-    if [record.target for record in found.records] == [""]:
+    if {record.target for record in found.records} == {""}:
         evidence = Evidence(Source.SRV, asked, Answer.NOT_OFFERED, "decidedly not offered", trust)
         return Finding(evidence=(evidence,), lifetime=found.lifetime)
     records = in_order(found.records)[:_MOST]
