@@ -181,7 +181,7 @@ WORLDS: dict[str, tuple[Mapping[Any, Any], str]] = {
     ),
     "signed DNS": (
         {SUBMISSIONS: at("smtp.example.net", signed=True)},
-        "known by: srv (the domain's owner says so)",
+        "known by: srv (as good as the word of the domain's owner)",
     ),
     "a provider that takes the mail": (
         {MX: records(Mx(1, "aspmx.l.google.com"))},
@@ -210,7 +210,7 @@ def test_a_provider_in_the_table_is_known_without_asking_anybody(
         "me@gmail.com submits at",
         "  smtp.gmail.com:465 implicit-tls",
         "  smtp.gmail.com:587 starttls",
-        "known by: bundled (the domain's owner says so)",
+        "known by: bundled (as good as the word of the domain's owner)",
         "user name: me@gmail.com",
         "login: password or OAuth 2 token",
         f"note: {told[6].removeprefix('note: ')}",

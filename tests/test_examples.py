@@ -36,6 +36,12 @@ def test_an_account_is_set_up_with_nothing_but_an_address(sandbox: Sandbox) -> N
     assert lines[0] == "me@gmail.com submits at smtp.gmail.com:465 implicit-tls"
     assert "app password" in lines[1]
     assert "takes no password" in run("set_up.py", "me@outlook.com", sandbox=sandbox)[1]
+    assert "give username=" in run("set_up.py", "me@docomo.ne.jp", sandbox=sandbox)[1]
+    done = ended("set_up.py", "me", sandbox=sandbox)
+    assert (done.returncode, done.stdout) == (
+        1,
+        "'me' has no @: an address comes first; a server is given as host=\n",
+    )
 
 
 def test_a_script_notifies(sandbox: Sandbox) -> None:

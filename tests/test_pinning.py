@@ -60,7 +60,7 @@ class Town:
 
     def silent(self) -> None:
         """From now on, nobody answers."""
-        self.outside.answers = dict.fromkeys((*self.outside.answers, AUTOCONFIG, SUBMISSIONS), SILENCE)
+        self.outside.answers.update(dict.fromkeys((*self.outside.answers, AUTOCONFIG, SUBMISSIONS), SILENCE))
 
     @property
     def asked(self) -> int:
@@ -255,8 +255,17 @@ def test_where_nothing_else_is_found_the_error_is_that_of_the_routes(town: Town,
         assert town.asked > asked
 
 
-def test_a_port_that_is_silent_or_a_login_that_is_refused_is_no_reason_to_look_again(town: Town) -> None:
+def test_where_the_table_is_out_of_date_the_others_are_asked(town: Town) -> None:
+    town.down.add("smtp.gmail.com")
+    config = town.outside.answers
     town.owner("mail.example.com")
+    config["https://autoconfig.gmail.com/mail/config-v1.1.xml"] = config.pop(AUTOCONFIG)
+    with portmail.Submitter("me@gmail.com", **town.wishes(username=ME)) as mail:
+        assert mail.send(message()).route.host == "mail.example.com"
+
+
+def test_a_login_that_is_refused_is_no_reason_to_look_again(town: Town) -> None:
+    town.srv("mail.example.com")
     town.send()
     asked = town.asked
     with town.account(password="wrong") as mail, pytest.raises(portmail.AuthenticationFailed):

@@ -39,7 +39,11 @@ def test_each_python_block_runs(program: str, sandbox: Sandbox) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    sends = 0 if "Sandbox" in program else program.count(".send(") + 2 * program.count("send_many(")
+    sends = (
+        0
+        if "Sandbox" in program or "outlook.com" in program
+        else program.count(".send(") + 2 * program.count("send_many(")
+    )
     assert len(sandbox.messages) == sends
 
 

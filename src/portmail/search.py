@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections.abc import Callable, Collection
@@ -16,7 +17,10 @@ from portmail.errors import ConfigurationError, DiscoveryError
 from portmail.route import host_name
 
 Approve: TypeAlias = str | Collection[str] | Callable[[Candidate], bool]
-"""Hosts that may be used though only unsigned DNS names them, or a function that says so."""
+"""Hosts that may be used though only unsigned DNS names them, or a function that returns True for one.
+
+The function is called in the event loop, once for each host.
+"""
 
 ISPDB = "https://autoconfig.thunderbird.net/v1.1/"
 """Mozilla's database of providers."""
@@ -101,7 +105,7 @@ class Search:
         if candidate.route.host in self.approved:
             return True
         if callable(self.approve):
-            return self.approve(candidate) is True
+            return self.approve(candidate)
         return candidate.route.host in self.approve
 
 
@@ -134,12 +138,28 @@ def search_of(
 
 
 def _approve(wish: Approve | None) -> Approve:
-    if wish is None or callable(wish):
-        return wish or ()
-    hosts = (wish,) if isinstance(wish, str) else wish
+    if callable(wish):
+        if inspect.iscoroutinefunction(wish):
+            raise ConfigurationError("approve must be a plain function of a Candidate, not async")
+        return _Once(wish)
+    hosts = (wish or ()) if not isinstance(wish, str) else (wish,)
     if not isinstance(hosts, Collection):
         raise ConfigurationError(f"approve={wish!r}: give hosts, or a function of a Candidate")
     return tuple(host_name(host) for host in hosts)
+
+
+class _Once:
+    """A function that approves, and is not asked about a host again: a person may have to answer."""
+
+    def __init__(self, approve: Callable[[Candidate], bool]) -> None:
+        self._approve = approve
+        self._said: dict[str, bool] = {}
+
+    def __call__(self, candidate: Candidate) -> bool:
+        host = candidate.route.host
+        if host not in self._said:
+            self._said[host] = self._approve(candidate) is True
+        return self._said[host]
 
 
 def nameserver(text: str) -> tuple[str, int]:

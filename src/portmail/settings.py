@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, cast
 from portmail.addresses import one_address
 from portmail.envelope import mailbox
 from portmail.errors import (
+    AddressError,
     CertificateFileError,
     ConfigurationError,
     CredentialsOnRelay,
@@ -123,7 +124,7 @@ def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Sett
     username = wishes.get("username")
     with_secret = bool({"password", "token"} & _given(wishes).keys())
     if address is not None:
-        mailbox(address)  # checked now, not when the first message goes
+        _check_address(address)  # now, not when the first message goes
         if username is None and with_secret:
             username = address
     search = _search(address, wishes=wishes)
@@ -150,6 +151,12 @@ def _nearest(name: str) -> str:
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(name, _KNOWN, n=1)), f"one of {', '.join(_KNOWN)}")
+
+
+def _check_address(address: str) -> None:
+    if isinstance(address, str) and "@" not in address and "://" not in address:
+        raise AddressError(f"{address!r} has no @: an address comes first; a server is given as host=")
+    mailbox(address)
 
 
 def _search(address: str | None, *, wishes: Wishes) -> Search | None:

@@ -112,7 +112,9 @@ def _auto(username: str | None, password: str | None, *, where: str, options: di
         username, where = where, ""
     address = f"{username or ''}@{where}" if where else username or ""
     if not all(address.rpartition("@")) or ":" in address:  # not shown: the password may be in it
-        raise InvalidURL("auto:// wants an address and an @: write it like auto://me%40example.com:secret@")
+        raise InvalidURL(
+            "auto:// wants an address, and an @ at the end: write it like auto://me%40example.com:secret@"
+        )
     approve = tuple(filter(None, options.pop("approve", "").split(",")))
     ca, sender = options.pop("ca", None), options.pop("from", None)
     if options:
@@ -132,7 +134,10 @@ def _split(rest: str) -> tuple[str, dict[str, str]]:
         raise UnescapedURL(f"a user name or password in the URL must be percent-encoded: {_HOW_TO_ESCAPE}")
     if path not in (None, "/"):
         raise InvalidURL("the URL has a path behind the host, which means nothing: take it out")
-    return authority, dict(_options(query or ""))
+    options: dict[str, str] = {}
+    for name, value in _options(query or ""):
+        options[name] = f"{options[name]},{value}" if name == "approve" and name in options else value
+    return authority, options
 
 
 def _options(query: str) -> Iterator[tuple[str, str]]:

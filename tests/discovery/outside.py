@@ -7,12 +7,13 @@ from typing import Any, TypeAlias
 
 from portmail.candidate import Answer
 from portmail.discovery.outside import Missed, Mx, Outside, Page, R, Records, Srv
+from portmail.search import ISPDB
 
 Said: TypeAlias = Records[Any] | Page | Missed | bytes | str
 
 
 class Fake(Outside):
-    """Answers what it was told to, and else that the name does not exist. `asked` is what it was asked.
+    """Answers what it was told to, and else that nothing is there. `asked` is what it was asked.
 
     The keys of `answers` are ("srv", name), ("mx", domain), ("txt", name), ("alias", host), or a URL;
     the values what is answered: Records, a name (of an alias), a Page or its body, or what was missed.
@@ -24,7 +25,7 @@ class Fake(Outside):
 
     def _answer(self, question: str | tuple[str, str]) -> Any:
         self.asked.append(question)
-        answer = self.answers.get(question, missed())
+        answer = self.answers.get(question, _nothing(question))
         if isinstance(answer, Missed):
             raise Missed(answer.answer, answer.said)
         return answer
@@ -62,3 +63,9 @@ def missed(answer: Answer = Answer.ABSENT, said: str = "the name does not exist"
 def records(*found: R, signed: bool = False, lifetime: float = 3600.0) -> Records[R]:
     """The records of a name."""
     return Records(found, signed, lifetime)
+
+
+def _nothing(question: str | tuple[str, str]) -> Missed:
+    """Mozilla's database is there, and has nothing; all else does not exist."""
+    known = isinstance(question, str) and question.startswith(ISPDB)
+    return missed(said="404: nothing there") if known else missed()

@@ -57,8 +57,16 @@ def test_what_is_not_there_is_evidence(source: Source) -> None:
     finding, _ = find(source)
     [evidence] = finding.evidence
     assert (finding.candidates, finding.rejected) == ((), ())
-    assert (evidence.answer, evidence.said) == (Answer.ABSENT, "the name does not exist")
+    said = "404: nothing there" if source is Source.ISPDB else "the name does not exist"
+    assert (evidence.answer, evidence.said) == (Answer.ABSENT, said)
     assert evidence.trust is Trust.UNSIGNED
+
+
+def test_a_database_that_has_no_address_has_not_said_that_it_knows_nothing() -> None:
+    finding, _ = find(
+        Source.ISPDB, missed(Answer.ABSENT, "the name autoconfig.thunderbird.net does not exist")
+    )
+    assert [it.answer for it in finding.evidence] == [Answer.UNANSWERED]
 
 
 @EVERY_FINDER

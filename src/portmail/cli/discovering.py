@@ -34,12 +34,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="this host is the provider's: use it though only unsigned DNS names it; remembered",
     )
     parser.add_argument(
-        "--also", default=[], action="append", choices=sources, help="ask this source, too: pacc, guess"
+        "--also",
+        default=[],
+        action="append",
+        choices=sources,
+        help="ask this source, too: pacc, guess; may be repeated",
     )
     parser.add_argument(
-        "--without", default=[], action="append", choices=sources, help="do not ask this source"
+        "--without",
+        default=[],
+        action="append",
+        choices=sources,
+        help="do not ask this source; may be repeated",
     )
-    parser.add_argument("--resolver", metavar="IP", help="a DNS resolver in place of the system's")
+    parser.add_argument("--resolver", metavar="IP", help="ask this DNS resolver for SRV, MX and TXT records")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,9 +78,11 @@ def _remember(approved: Sequence[str], findings: Findings) -> None:
     """Keep the approvals that mattered, and say of the others that they did not."""
     needed = {it.route.host for it in findings.candidates if not may_be_used(it, domain=findings.domain)}
     for host in approved:
-        if host in needed:
-            memory().approve(findings.domain, host)
-        else:
+        if host not in needed:
             tell_aside(
                 f"portmail: {host} needed no approval, or nobody names it: nothing is remembered of it"
+            )
+        elif not memory().approve(findings.domain, host):
+            tell_aside(
+                f"portmail: the approval of {host} counts this time only: there is no store to keep it in"
             )

@@ -8,7 +8,7 @@ from typing import Any
 from portmail.candidate import Candidate, Evidence, Findings, Login, Rejection
 
 _TRUST = {
-    "owner": "the domain's owner says so",
+    "owner": "as good as the word of the domain's owner",
     "directory": "somebody whom we know says so",
     "unsigned": "unsigned DNS says so",
 }
@@ -39,7 +39,8 @@ def lines(findings: Findings, *, username: str | None) -> Iterator[str]:
 
 def evidence_in_words(evidence: Evidence) -> str:
     """One question, and what came of it."""
-    return f"{evidence.source.value}: {evidence.asked}: {evidence.said} ({evidence.seconds:.1f} s)"
+    asked = "" if evidence.asked == evidence.source.value else f"{evidence.asked}: "
+    return f"{evidence.source.value}: {asked}{evidence.said} ({evidence.seconds:.1f} s)"
 
 
 def no_passwords(findings: Findings) -> bool:

@@ -23,7 +23,7 @@ _IN_A_SHELL = {
     "security=Security.IMPLICIT_TLS": "submissions:// in the account URL",
     "security=Security.STARTTLS": "submission:// in the account URL",
     "give host=": "name the server in the account URL",
-    "give password= or token=, or PORTMAIL_PASSWORD": "give PORTMAIL_PASSWORD",
+    "give password= or token=": "give PORTMAIL_PASSWORD",
     "give token= in place of password=": "log in with a token (token=, in Python)",
     "give username=": "give PORTMAIL_USERNAME",
     "give username and password": "give a user name in the account URL, and PORTMAIL_PASSWORD",

@@ -77,8 +77,7 @@ def _unfit(candidate: Candidate, *, settings: Settings) -> CredentialsUnusable:
     host, note = candidate.route.host, f" ({candidate.note})" if candidate.note else ""
     if settings.credentials is None:
         return CredentialsUnusable(
-            f"{host} wants a login. Nothing was connected.\n"
-            "What to do: give password= or token=, or PORTMAIL_PASSWORD"
+            f"{host} wants a login. Nothing was connected.\nWhat to do: give password= or token="
         )
     if Login.OAUTH2 not in candidate.logins:
         return CredentialsUnusable(

@@ -192,6 +192,11 @@ def _unapproved(search: Search, strange: Candidate, *, told: str) -> str:
 
 
 def _absent(search: Search, *, told: str) -> str:
+    if not told:
+        return (
+            f"No server found for {search.domain}: nobody was asked. Guesses come only where others say no.\n"
+            "What to do: ask more sources, or give host="
+        )
     return (
         f"No server found for {search.domain}: nobody who was asked knows one.\n{told}\n"
         f"What to do: check the spelling of {search.address}; else ask the provider for the name of the "

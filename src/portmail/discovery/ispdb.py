@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from portmail.candidate import Answer, Finding, Source, Trust
 from portmail.discovery.client_config import missing, read, told
-from portmail.discovery.outside import Missed, Outside
+from portmail.discovery.outside import Missed, Outside, Page
 from portmail.search import ISPDB
 
 
@@ -16,10 +16,20 @@ async def find(domain: str, *, outside: Outside, base: str = ISPDB) -> Finding:
     url = f"{base}{domain}"
     source, trust = Source.ISPDB, Trust.DIRECTORY
     try:
-        page = await outside.fetch(url)
+        page = await _fetch(url, outside=outside)
         config = read(page.body)
         if not config.names(domain):
             raise Missed(Answer.UNUSABLE, "it is about other domains")
         return told(config, page=page, domain=domain, source=source, trust=trust, asked=url)
     except Missed as missed:
         return missing(missed, source=source, asked=url)
+
+
+async def _fetch(url: str, *, outside: Outside) -> Page:
+    """The database's answer. Where it has no address itself, it has not said that it knows nothing."""
+    try:
+        return await outside.fetch(url)
+    except Missed as missed:
+        if missed.answer is Answer.ABSENT and not missed.said[:1].isdigit():  # by no status of its own
+            raise Missed(Answer.UNANSWERED, f"{missed.said}: is there a network?") from None
+        raise

@@ -76,11 +76,14 @@ class Memory:
         here = frozenset(tuple(self._approvals.get(domain, ())))
         return here | hosts_in(self._store.read(_APPROVALS, (domain,)))
 
-    def approve(self, domain: str, host: str) -> None:
-        """A person approved a host for a domain. It counts without end, whatever the options are."""
+    def approve(self, domain: str, host: str) -> bool:
+        """A person approved a host for a domain. It counts without end, whatever the options are.
+
+        Returns whether other programs will know.
+        """
         self._approvals.setdefault(domain, {})[host.lower().removesuffix(".")] = None
         _limit(self._approvals)
-        self._store.write(_APPROVALS, (domain,), hosts_as_data(self.approved(domain)))
+        return self._store.write(_APPROVALS, (domain,), hosts_as_data(self.approved(domain)))
 
     def nothing(self, key: Key) -> DiscoveryError | None:
         """The error to raise where this program found within the last hour that there is nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Awaitable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from portmail.search import Discovery
 class Finder(Protocol):
     """Asks one source about a domain (A-labels, in lower case)."""
 
+    @abstractmethod
     def __call__(self, domain: str, *, outside: Outside) -> Awaitable[Finding]:
         """Ask. Never raises `Missed`: that is evidence."""
 

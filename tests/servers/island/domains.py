@@ -3,6 +3,9 @@
 Every domain has one user, me@DOMAIN. `you@example.org` receives mail.
 """
 
+import hashlib
+import json
+from base64 import b64encode
 from collections.abc import Mapping
 
 from tests.servers.https import Answer, redirect, reply
@@ -30,6 +33,8 @@ MAIL: Mapping[str, str] = {
             "mail.xn--bcher-kva.test",
             "smtp.quiet.test",
             "smtp.slow.test",
+            "mail.corp.internal",
+            "smtp.pacc.test",
         ),
         start=1,
     )
@@ -37,6 +42,13 @@ MAIL: Mapping[str, str] = {
 """Hosts with a submission server, each with an address and a certificate of its own."""
 
 ADDRESSES: Mapping[str, str] = {**MAIL, "autoconfig.slow.test": SILENT, "autoconfig.auto.test": WEB}
+
+
+_PACC = json.dumps({"protocols": {"smtp": {"host": "smtp.pacc.test"}}, "authentication": {"password": True}})
+
+
+def _digest(text: str) -> str:
+    return b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _srv(host: str) -> str:
@@ -62,6 +74,10 @@ ZONES: Mapping[str, str] = {
     "slow.test": f"autoconfig A {SILENT}\n" + _a("smtp.slow.test"),
     "listed.test": _a("smtp.listed.test"),
     "thunderbird.net": _a("autoconfig.thunderbird.net"),
+    "wildest.test": _a("www.wildest.test") + "* SRV 0 0 443 www.wildest.test.\n",
+    "corp.internal": _srv("mail.corp.internal") + _a("mail.corp.internal"),
+    "pacc.test": _a("ua-auto-config.pacc.test", "smtp.pacc.test")
+    + f'_ua-auto-config TXT "v=UAAC1; a=sha256; d={_digest(_PACC)}"\n',
     "wild.test": _a("www.wild.test") + "* CNAME www\n",
     "xn--bcher-kva.test": _srv("mail.xn--bcher-kva.test") + _a("mail.xn--bcher-kva.test"),
     "custom.test": "@ MX 10 in1-smtp.messagingengine.com.\n",
@@ -108,7 +124,9 @@ NAMES = (
     "known.test",
     "autoconfig.downhill.test",
     "autoconfig.thunderbird.net",
+    "ua-auto-config.pacc.test",
     "*.wild.test",
+    "www.wildest.test",
 )
 """The web server's certificates."""
 
@@ -117,6 +135,7 @@ PAGES: Mapping[str, Answer] = {
     f"known.test/.well-known/autoconfig{_AUTOCONFIG}": reply(_config("known.test", "smtp.known.test")),
     "autoconfig.thunderbird.net/v1.1/listed.test": reply(_config("listed.test", "smtp.listed.test")),
     f"autoconfig.downhill.test{_AUTOCONFIG}": redirect(f"http://autoconfig.downhill.test{_AUTOCONFIG}"),
+    "ua-auto-config.pacc.test/.well-known/user-agent-configuration.json": reply(_PACC),
     f"autoconfig.wild.test{_AUTOCONFIG}": reply("<!DOCTYPE html><html><body>Welcome!</body></html>"),
 }
 """What is there over https, by host and path."""
