@@ -410,7 +410,6 @@ def test_approvals_may_be_several_and_in_any_spelling(
 
 
 UNNEEDED: dict[str, tuple[str, Mapping[Any, Any], str]] = {
-    "a host within the domain": (ME, {SUBMISSIONS: at("smtp.example.com")}, "smtp.example.com"),
     "a host that the owner names": (ME, {SUBMISSIONS: at("smtp.hoster.net", signed=True)}, "smtp.hoster.net"),
     "a host that nobody names": (ME, {AUTOCONFIG: config(server())}, "smtp.hoster.net"),
     "a host that counts less": (ME, {AUTOCONFIG: config(server()), **FOREIGN}, "smtp.hoster.net"),

@@ -62,8 +62,10 @@ class Answer(Enum):
     """Something answered that could not prove who it is."""
     NOT_AWAITED = "not-awaited"
     """Somebody whose word counts more had answered."""
+    REFUSED = "refused"
+    """Nothing listens there. That is not what the owner says, but nobody holds it up either."""
     UNANSWERED = "unanswered"
-    """A time-out, a refusal, a resolver or server that failed: nobody knows, and later it may be known."""
+    """A time-out, a resolver or a server that failed: nobody knows, and later it may be known."""
 
     @property
     def definite(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from portmail import log
 from portmail.breaking import broken_off
 from portmail.envelope import Mailbox
-from portmail.errors import DeliveryError, PortmailError
+from portmail.errors import PortmailError
 from portmail.failure import Phase
 from portmail.job import Job
 from portmail.pool import Pool
@@ -122,17 +122,13 @@ class Delivery:
         except Exception as exc:  # noqa: BLE001  # told to whoever waits
             policy = self._settings.retry
             error = _own(exc, self._submission, job=job, accepted=self._accepted)
-            if (
-                self._pools is not None
-                and isinstance(error, DeliveryError)
-                and self._pools.gone(self._pool, error)
-            ):
-                self._job = None
-                self._going_on = asyncio.ensure_future(self._go_on(self._elsewhere(error), failed=error))
-                return
-            if not (policy is None or self._pool.closed or not worth_retrying(error, policy=policy)):
+            worth = policy is not None and not self._pool.closed and worth_retrying(error, policy=policy)
+            lost = self._pools is not None and self._pools.gone(self._pool, error)
+            if worth or lost:
                 self._job = None  # until then it is what can be said of the message
-                self._going_on = asyncio.ensure_future(self._go_on(self._again(error), failed=error))
+                self._going_on = asyncio.ensure_future(
+                    self._go_on(self._again(error, lost=lost), failed=error)
+                )
                 return
         self._told(receipt, error)
 
@@ -149,18 +145,9 @@ class Delivery:
             error = _own(exc, self._submission, job=self._job, accepted=self._accepted)
         self._told(receipt, error)
 
-    async def _elsewhere(self, error: DeliveryError) -> Receipt:
-        """Its server is gone: another may be found, to which nothing was sent yet."""
-        other = await self._pools.elsewhere(self._pool) if self._pools else None
-        if other is None:
-            raise error
-        self._pool = other
-        job = await self._ride()
-        return await self._carry(self._take(job), job)
-
-    async def _again(self, error: Exception) -> Receipt:
-        """The policy allows another try."""
-        failed = [error]
+    async def _again(self, error: PortmailError, *, lost: bool) -> Receipt:
+        """At another server, if this one is lost and another is found; else as the policy allows."""
+        failed = [] if lost and await self._moved() else [error]
 
         async def walk() -> Receipt:
             if failed:
@@ -170,6 +157,17 @@ class Delivery:
 
         policy, seconds = self._settings.retry, self._deadline.remaining
         return await retrying(walk, policy=policy, seconds=seconds, sleep=asyncio.sleep)
+
+    async def _moved(self) -> bool:
+        """Look for another server, for as long as there is time. Returns whether there is one."""
+        assert self._pools is not None
+        try:
+            async with asyncio.timeout(self._deadline.remaining):
+                other = await self._pools.elsewhere(self._pool)
+        except TimeoutError:
+            return False
+        self._pool = other or self._pool
+        return other is not None
 
     async def _carry(self, left: Sequence[Mailbox], job: Job) -> Receipt:
         """Send to those who are left as well: a limit is for one transaction (RFC 5321 4.5.3.1.10)."""

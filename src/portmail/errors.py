@@ -120,7 +120,9 @@ class DiscoveryError(PortmailError):
 
 
 class ApprovalRequired(DiscoveryError):
-    """Only unsigned DNS names the host, which is in another domain. Nothing was connected to it.
+    """What names the host is not trusted enough: unsigned DNS, or less than what was used before.
+
+    Nothing was connected to it.
 
     Attributes:
         candidate: what was found, and would be used if its host is approved.

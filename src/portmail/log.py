@@ -161,9 +161,11 @@ class Ending:
         self._over = False
 
     def __call__(self, receipt: Receipt | None, error: Exception | None) -> None:
-        """It is over."""
-        self._over = True
+        """It is over. The log hears of that once, whoever waits as often as it is said."""
+        told, self._over = self._over, True
         self._told(receipt, error)
+        if told:
+            return
         if error is not None:
             self._failed(error)
         elif receipt is not None and (receipt.refused or EVENTS.isEnabledFor(logging.INFO)):

@@ -12,19 +12,26 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from portmail import log
-from portmail.candidate import Candidate, Findings, Source
+from portmail.candidate import Answer, Findings, Source, Trust
 from portmail.cause import Cause
 from portmail.discovery.account import of_one_user, with_candidates
 from portmail.discovery.bundled import known
-from portmail.discovery.choosing import decide, may_be_used, trusted_less
+from portmail.discovery.choosing import absent, decide, in_place_of, may_be_used, trusted_less
 from portmail.discovery.memory import memory
 from portmail.discovery.pin import Pin, may_replace, pin_key
 from portmail.discovery.searching import find_server
 from portmail.discovery.world import World
-from portmail.errors import DeliveryError, DiscoveryError
+from portmail.errors import (
+    CredentialsUnusable,
+    DeliveryError,
+    DiscoveryError,
+    InsecureChannel,
+    Unreachable,
+)
 from portmail.route import Route
 from portmail.search import Search
 from portmail.settings import Settings
+from portmail.verdict import OPENING
 
 AGAIN, RENEWED_AGAIN = 300.0, 3600.0
 """Seconds until a server is looked for again where it seems to be gone; where what is pinned is only old."""
@@ -40,10 +47,16 @@ _GONE = frozenset(
 )
 """How a route fails where no such server is any more. A port that is silent is blocked, most often."""
 
+_RANKS = list(reversed(Trust))
+
 
 def gone(error: DeliveryError) -> frozenset[Route]:
-    """The routes on which no such server is any more."""
-    return frozenset(it.route for it in error.attempts if it.error is not None and it.error.cause in _GONE)
+    """The routes on which no such server is any more; none if anything of the message was said to anybody."""
+    said = any(it.phase not in OPENING for it in error.attempts)
+    if said or not isinstance(error, Unreachable | InsecureChannel):
+        return frozenset()
+    last = {it.route: it.error for it in error.attempts}
+    return frozenset(route for route, failure in last.items() if failure and failure.cause in _GONE)
 
 
 class Pinning:
@@ -55,7 +68,7 @@ class Pinning:
     """
 
     def __init__(self, settings: Settings, *, search: Search) -> None:
-        self._given = settings
+        self._given = self.settings = settings
         self._memory = memory()
         self._clock = self._memory.clock
         self._key = pin_key(search.domain, discovery=search.discovery, tls_ca=settings.tls_ca)
@@ -63,8 +76,7 @@ class Pinning:
         self._asking = replace(search, discovery=replace(search.discovery, seconds=seconds))
         self._again = 0.0
         self._gone = False
-        self._pin = self._remembered() or self._bundled()
-        self.settings = settings
+        self._pin = self._allowed(self._memory.pin(self._key)) or self._bundled()
         if self._pin and settings.credentials:  # who has none may only want to know
             self.settings = with_candidates(settings, self._pin.candidates)
 
@@ -80,11 +92,6 @@ class Pinning:
         """Whether it is too early to look again, also by a clock that was set back meanwhile."""
         return 0 < self._again - self._clock() <= RENEWED_AGAIN
 
-    @property
-    def _search(self) -> Search:
-        """What is to be looked for, with what was approved by now."""
-        return replace(self._asking, approved=self._memory.approved(self._asking.domain))
-
     async def look(self) -> None:
         """Find the server, or find it again.
 
@@ -92,92 +99,113 @@ class Pinning:
             DiscoveryError: there is none that may be used.
             CredentialsUnusable: our credentials do not fit what was found.
         """
-        pinned, gone = self._pin, self._gone
-        if pinned is None or self.settings.routes:
+        if self._pin is None:
+            self._pin = self._allowed(self._memory.pin(self._key))  # another submitter may have found it
+        if self._pin is None and (nothing := self._memory.nothing(self._key)):
+            raise absent(self._asking, nothing.evidence)
+        if self._pin is None or self.settings.routes:
             await self._renew()
-        if gone and self._pin is pinned:
-            return  # its routes are tried again
-        if self._pin is not None:
+        if self._pin is not None and not self.settings.routes:
             self.settings = with_candidates(self._given, self._pin.candidates)
 
     async def _renew(self) -> None:
-        if self._pin is None:
-            self._pin = self._remembered()  # another submitter may have found it
-            if self._pin is not None:
-                return
-            if nothing := self._memory.nothing(self._key):
-                raise nothing
-        gone = self._gone
+        pinned, lost, search = self._pin, self._gone, self._wanted()
         try:
-            findings = await self.discover()
+            findings = await self._find(search)
         except DiscoveryError:
-            if self._pin is None or gone:
+            if pinned is None or lost:
                 raise
             return  # what is pinned still serves
-        if gone and not self._may_replace(findings):
-            raise trusted_less(findings, search=self._search)
+        if not self._adopt(findings, search=search, lost=lost) and lost and self._pin is pinned:
+            raise trusted_less(findings, search=search)
 
     async def discover(self) -> Findings:
-        """Look for the server now, whatever is remembered, and remember what is found.
+        """Look for the server now, whatever is remembered; remember what is found, and what will be used.
 
-        It is kept only if it is trusted as much as what was remembered.
+        It is used only if it is trusted as much as what is remembered.
 
         Raises:
             DiscoveryError: there is none that may be used.
         """
-        search, now = self._wanted(), self._clock()
-        self._again = now + (RENEWED_AGAIN if self._pin and not self._gone else AGAIN)
+        search = self._wanted()
+        findings = await self._find(search)
+        if not self._adopt(findings, search=search, lost=False) and self._pin is not None:
+            findings = in_place_of(findings, used=self._pin.candidates)
+        one = of_one_user(findings.candidates, search=search)
+        return replace(findings, candidates=one.used, rejected=(*findings.rejected, *one.rejected))
+
+    async def _find(self, search: Search) -> Findings:
+        self._again = self._clock() + (RENEWED_AGAIN if self._pin and not self._gone else AGAIN)
         self._gone = False
         started = time.monotonic()
         try:
-            outside = World(search.discovery, tls_ca=self._given.tls_ca)
-            findings = await find_server(search, outside=outside)
+            findings = await find_server(search, outside=World(search.discovery, tls_ca=self._given.tls_ca))
         except DiscoveryError as error:
             log.not_found(search.domain, error, seconds=time.monotonic() - started)
-            if type(error) is DiscoveryError:  # a subclass may be otherwise in a moment
+            if all(it.answer.definite or it.answer is Answer.NOT_OFFERED for it in error.evidence):
                 self._memory.keep_nothing(self._key, error)
             raise
-        one = of_one_user(findings.candidates, search=search)
         log.found(findings, seconds=time.monotonic() - started)
-        if self._may_replace(findings):
-            self._pin = Pin.of(findings.candidates, now=now, lifetime=findings.lifetime)
-            if self._pin.source is not Source.BUNDLED:  # the table is at hand, and newer with each version
-                self._memory.keep(self._key, self._pin)
-        return replace(findings, candidates=one.used, rejected=(*findings.rejected, *one.rejected))
+        return findings
 
-    def _may_replace(self, findings: Findings) -> bool:
-        approved = {it.route.host for it in findings.candidates if self._search.approves(it)}
-        return self._pin is None or may_replace(self._pin, findings.candidates, approved=approved)
+    def _adopt(self, findings: Findings, *, search: Search, lost: bool) -> bool:
+        """Use what was found, if it may take the place of what is known. Returns whether it did."""
+        shared = self._memory.newest(self._key)
+        known = [pin for pin in (self._pin, self._allowed(shared)) if pin is not None]
+        old = max(known, key=lambda pin: _RANKS.index(pin.trust), default=None)
+        if old is not None and not may_replace(
+            old, findings.candidates, approved=_approved(findings, search)
+        ):
+            if old is not self._pin:  # somebody whose word counts more has found it meanwhile
+                self._pin, self.settings = old, self._given
+            return False
+        pin = Pin.of(findings.candidates, now=self._clock(), lifetime=findings.lifetime)
+        settings = self._given
+        try:
+            settings = with_candidates(settings, pin.candidates)
+        except CredentialsUnusable:
+            if self.settings.routes and not lost:
+                return False  # what is pinned still serves; else it is told when it is to be used
+        self._pin, self.settings = pin, settings
+        # An approval that is this submitter's alone changes nothing for others.
+        mine = may_replace(shared, pin.candidates, approved=search.approved) if shared else True
+        if mine and pin.source is not Source.BUNDLED:  # the table is at hand, and newer with each version
+            self._memory.keep(self._key, pin)
+        return True
 
     def lost(self, routes: Collection[Route]) -> bool:
         """These routes are gone. Returns whether there are others, or it is time to look for others."""
-        if tuple(routes) != self.settings.routes:
+        if set(routes) != set(self.settings.routes):
             return True
         self._gone = self._gone or not self._resting
         return self._gone
 
     def _wanted(self) -> Search:
         """What is to be looked for: where portmail's own table is out of date, the others are asked."""
-        search = self._search
+        search = replace(self._asking, approved=self._memory.approved(self._asking.domain))
         if not (self._gone and self._pin and self._pin.source is Source.BUNDLED):
             return search
         others = search.discovery.asked - {Source.BUNDLED}
         return replace(search, discovery=replace(search.discovery, sources=others))
 
-    def _remembered(self) -> Pin | None:
-        pin = self._memory.pin(self._key)
-        if pin is None or not all(self._allowed(it) for it in pin.candidates):
-            return None
-        return pin
-
-    def _allowed(self, candidate: Candidate) -> bool:
-        return may_be_used(candidate, domain=self._search.domain) or self._search.approves(candidate)
+    def _allowed(self, pin: Pin | None) -> Pin | None:
+        """The pin, if we may use it: it may be there by an approval that is not ours."""
+        if pin is None or all(may_be_used(it, domain=self._asking.domain) for it in pin.candidates):
+            return pin
+        search = replace(self._asking, approved=self._memory.approved(self._asking.domain))
+        return pin if all(search.approves(it) for it in pin.candidates) else None
 
     def _bundled(self) -> Pin | None:
-        if Source.BUNDLED not in self._search.discovery.asked:
+        if Source.BUNDLED not in self._asking.discovery.asked:
             return None
-        found = known(self._search.domain)
+        found = known(self._asking.domain)
         if not found.candidates:
             return None
-        findings = decide({Source.BUNDLED: found}, search=self._search)
+        findings = decide({Source.BUNDLED: found}, search=self._asking)
         return Pin.of(findings.candidates, now=self._clock())
+
+
+def _approved(findings: Findings, search: Search) -> frozenset[str]:
+    """The hosts among those that were found that the user approves of, where that is needed at all."""
+    asked = (it for it in findings.candidates if it.trust is not Trust.OWNER)
+    return frozenset(it.route.host for it in asked if search.approves(it))

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, NamedTuple
+import copy
+from collections.abc import AsyncGenerator, Coroutine
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from portmail.errors import ApprovalRequired, ConfigurationError, DeliveryError, DiscoveryError
+from portmail.errors import (
+    ApprovalRequired,
+    ConfigurationError,
+    DeliveryError,
+    DiscoveryError,
+    PortmailError,
+)
 from portmail.pool import Pool
 from portmail.settings import Settings
 
@@ -21,6 +27,31 @@ class _Entry(NamedTuple):
     lifeline: AsyncGenerator[None]
 
 
+class _Shared:
+    """Something that is done once for all that wait for it."""
+
+    def __init__(self, work: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.ensure_future(work)
+        self._waiting = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, or nobody waits any more."""
+        return self._task.done() or not self._waiting
+
+    async def wait(self) -> None:
+        """Wait for its end. Each hears of its errors by one of his own."""
+        self._waiting += 1
+        try:
+            await asyncio.shield(self._task)
+        except PortmailError as error:
+            raise copy.copy(error) from error.__cause__
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._task.cancel()
+
+
 class Pools:
     """The pools of one submitter. A pool ends with its loop, whoever forgets to close it.
 
@@ -32,7 +63,7 @@ class Pools:
         self._given = settings
         self._pinning = _pinning(settings)
         self._pools: dict[asyncio.AbstractEventLoop, list[_Entry]] = {}
-        self._searches: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
+        self._searches: dict[asyncio.AbstractEventLoop, _Shared] = {}
 
     @property
     def settings(self) -> Settings:
@@ -57,9 +88,9 @@ class Pools:
             return None
         return entries[-1].pool
 
-    def gone(self, pool: Pool, error: DeliveryError) -> bool:
+    def gone(self, pool: Pool, error: PortmailError) -> bool:
         """Whether the pool's server seems not to be there any more, and another may be found."""
-        if self._pinning is None:
+        if self._pinning is None or not isinstance(error, DeliveryError):
             return False
         from portmail.pinning import gone
 
@@ -96,27 +127,28 @@ class Pools:
             await entry.lifeline.aclose()
 
     def _serves(self, entry: _Entry, pinning: Pinning) -> bool:
-        return not pinning.due and entry.pool.routes == pinning.settings.routes
+        # In whichever order: of several SRV targets, one is drawn first each time.
+        return not pinning.due and set(entry.pool.routes) == set(pinning.settings.routes)
 
     async def _look(self, pinning: Pinning) -> None:
-        """Once for all that wait for it here; it goes on when one of them gives up."""
+        """Once for all that wait for it here; it ends when the last of them gives up."""
         loop = asyncio.get_running_loop()
         search = self._searches.get(loop)
         if search is None:
-            search = self._searches[loop] = asyncio.ensure_future(pinning.look())
-            search.add_done_callback(self._looked)
-        await asyncio.shield(search)
-
-    def _looked(self, search: asyncio.Task[None]) -> None:
-        self._searches.pop(search.get_loop(), None)
-        with contextlib.suppress(asyncio.CancelledError):
-            search.exception()  # whoever waited has heard it
+            search = self._searches[loop] = _Shared(pinning.look())
+        try:
+            await search.wait()
+        finally:
+            if search.over and self._searches.get(loop) is search:
+                del self._searches[loop]
 
     async def _open(self) -> Pool:
         """A pool on the routes of now. Those on earlier ones finish what they have."""
         loop = asyncio.get_running_loop()
         for ended in [loop for loop in tuple(self._pools) if loop.is_closed()]:
             self._pools.pop(ended, None)  # another thread may have been here, too
+        for former in tuple(self._pools.get(loop, ())[:-1]):  # unused since the routes before these
+            await former.lifeline.aclose()
         pool = Pool(self.settings)
         entry = _Entry(pool, self._until_the_loop_ends(loop, pool))
         await anext(entry.lifeline)

@@ -158,7 +158,10 @@ class _Once:
     def __call__(self, candidate: Candidate) -> bool:
         host = candidate.route.host
         if host not in self._said:
-            self._said[host] = self._approve(candidate) is True
+            try:
+                self._said[host] = self._approve(candidate) is True
+            except Exception as exc:
+                raise ConfigurationError(f"the function that approves hosts failed: {exc!r}") from exc
         return self._said[host]
 
 

@@ -26,6 +26,7 @@ MX = ("mx", DOMAIN)
 EVERYBODY = (AUTOCONFIG, WELL_KNOWN, ISPDB, SUBMISSIONS, SUBMISSION, MX)
 
 SILENCE = missed(Answer.UNANSWERED, "no answer")
+NOBODY_LISTENS = missed(Answer.REFUSED, "example.com: connection refused")
 NOT_THERE = missed(Answer.ABSENT, "404: nothing there")
 A_WEB_PAGE = missed(Answer.UNUSABLE, "a web page, not a configuration")
 AN_IMPOSTOR = missed(Answer.UNPROVEN, "it is for *.example.com, not for autoconfig.example.com")
@@ -238,8 +239,24 @@ TABLE: Mapping[str, World] = {
         {AUTOCONFIG: SILENCE, ISPDB: FOREIGN}, AT_HOSTER
     ),
     "nor of MX": World({WELL_KNOWN: SILENCE, MX: AT_GOOGLE}, GMAIL),
-    "nor of SRV within the domain, which is no guess": World(
-        {WELL_KNOWN: SILENCE, SUBMISSIONS: at("mail.example.com")}, ("mail.example.com:465 implicit-tls",)
+    "but unsigned SRV is not believed while the owner's word may be held up": World(
+        {WELL_KNOWN: SILENCE, SUBMISSIONS: at("mail.example.com")}, DiscoveryIncomplete
+    ),
+    "unless its host is approved": World(
+        {WELL_KNOWN: SILENCE, SUBMISSIONS: at("mail.example.com")},
+        ("mail.example.com:465 implicit-tls",),
+        wishes={"approve": "mail.example.com"},
+    ),
+    "a web server that is not there holds up nothing": World(
+        {WELL_KNOWN: NOBODY_LISTENS, SUBMISSIONS: at("mail.example.com")},
+        ("mail.example.com:465 implicit-tls",),
+    ),
+    "nor does silence of those whose word is not the owner's": World(
+        {ISPDB: SILENCE, MX: SILENCE, SUBMISSIONS: at("mail.example.com")},
+        ("mail.example.com:465 implicit-tls",),
+    ),
+    "a web server that is not there is no licence to guess": World(
+        {WELL_KNOWN: NOBODY_LISTENS}, DiscoveryError, wishes=GUESSING
     ),
     "approval is not asked for while somebody is silent who would know": World(
         {AUTOCONFIG: SILENCE, SUBMISSIONS: at("mail.hoster.net")}, DiscoveryIncomplete

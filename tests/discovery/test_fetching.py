@@ -26,8 +26,6 @@ from tests.servers import https
 from tests.servers.https import Https, cut_off, drip, ended, flood, redirect, reply, silence
 from tests.servers.knot import free_port
 
-pytestmark = pytest.mark.xdist_group("https")
-
 Said = tuple[Answer, str]
 
 
@@ -359,7 +357,7 @@ def test_a_port_that_never_begins_tls_gets_no_more_than_its_time() -> None:
 
 def test_a_port_where_nothing_listens_is_no_answer() -> None:
     url = f"https://127.0.0.1:{free_port()}/"
-    assert missed(url, ca=None) == (Answer.UNANSWERED, "127.0.0.1: connection refused")
+    assert missed(url, ca=None) == (Answer.REFUSED, "127.0.0.1: connection refused")
 
 
 @pytest.mark.parametrize(

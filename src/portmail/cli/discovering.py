@@ -6,13 +6,13 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
+from functools import partial
 
-from portmail.candidate import Findings, Source
+from portmail.candidate import Findings, Source, Trust
 from portmail.cli.exits import OK
 from portmail.cli.findings import findings_as_data, lines
 from portmail.cli.report import tell, tell_aside
 from portmail.discovery.account import filled_in
-from portmail.discovery.choosing import may_be_used
 from portmail.discovery.memory import memory
 from portmail.route import host_name
 from portmail.search import USUAL, Discovery
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         action="append",
         metavar="HOST",
-        help="this host is the provider's: use it though only unsigned DNS names it; remembered",
+        help="this host is the provider's: use it though nobody who could know says so; remembered",
     )
     parser.add_argument(
         "--also",
@@ -54,14 +54,17 @@ def run(options: argparse.Namespace) -> int:
     """Look, tell, and remember."""
     asked = (USUAL | {Source(it) for it in options.also}) - {Source(it) for it in options.without}
     approved = [host_name(host) for host in options.approve]
-    with Submitter(
+    wishes = partial(
+        Submitter,
         options.address,
         discovery=Discovery(sources=asked, resolver=options.resolver),
-        approve=approved,
         tls_ca=os.environ.get("PORTMAIL_CA") or None,
-    ) as submitter:
+    )
+    with wishes(approve=approved) as submitter:
         findings = submitter.discover()
-    _remember(approved, findings)
+    if _remember(approved, findings):
+        with wishes() as submitter:  # as every other program will see it
+            findings = submitter.discover()
     form = findings.candidates[0].username
     username = None if form is None else filled_in(form, address=options.address)
     if options.json:
@@ -74,15 +77,19 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
-def _remember(approved: Sequence[str], findings: Findings) -> None:
-    """Keep the approvals that mattered, and say of the others that they did not."""
-    needed = {it.route.host for it in findings.candidates if not may_be_used(it, domain=findings.domain)}
+def _remember(approved: Sequence[str], findings: Findings) -> bool:
+    """Keep the approvals that matter, and say what is not kept. Returns whether any was."""
+    needed = {it.route.host for it in findings.candidates if it.trust is not Trust.OWNER}
+    kept = False
     for host in approved:
         if host not in needed:
             tell_aside(
                 f"portmail: {host} needed no approval, or nobody names it: nothing is remembered of it"
             )
-        elif not memory().approve(findings.domain, host):
+        elif memory().approve(findings.domain, host):
+            kept = True
+        else:
             tell_aside(
                 f"portmail: the approval of {host} counts this time only: there is no store to keep it in"
             )
+    return kept

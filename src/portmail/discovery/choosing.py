@@ -12,6 +12,7 @@ All that is used is of one source and one trust, the best that answered. Others 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from portmail.candidate import Answer, Candidate, Evidence, Finding, Findings, Rejection, Source, Trust
@@ -33,6 +34,9 @@ _ORDER = (
 
 _AT_BEST = {Source.MX: Trust.DIRECTORY, Source.ISPDB: Trust.DIRECTORY, Source.GUESS: Trust.UNSIGNED}
 """The most that an answer of these can be trusted; of all others, the owner's word."""
+
+_OWNERS = (Source.AUTOCONFIG, Source.WELL_KNOWN, Source.PACC)
+"""What the owner says over https, which somebody on the way can hold up, but not change."""
 
 _MOST = 6
 """Routes that are tried."""
@@ -103,7 +107,9 @@ def decide(findings: Mapping[Source, Finding], *, search: Search) -> Findings:
     """
     domain = search.domain
     strange = foreign(findings, domain=domain)
-    used = best(findings, domain=domain) or tuple(it for it in strange if search.approves(it))
+    used = best(findings, domain=domain)
+    if not used or _owner_silent(findings, instead=used[0]):
+        used = tuple(it for it in (*used, *strange) if search.approves(it))
     evidence = tuple(it for source in _ORDER if source in findings for it in findings[source].evidence)
     if not used:
         raise _nothing(findings, search=search, evidence=evidence)
@@ -111,6 +117,12 @@ def decide(findings: Mapping[Source, Finding], *, search: Search) -> Findings:
     rejected += (_unused(it, f"more than {_MOST} routes") for it in used[_MOST:])
     lifetime = findings[used[0].source].lifetime
     return Findings(domain, used[:_MOST], tuple(rejected), evidence, lifetime)
+
+
+def _owner_silent(findings: Mapping[Source, Finding], *, instead: Candidate) -> bool:
+    """Whether unsigned DNS would be believed where the owner's own word did not come: it may be held up."""
+    owner = [it for source in _OWNERS if source in findings for it in findings[source].evidence]
+    return instead.trust is Trust.UNSIGNED and any(it.answer is Answer.UNANSWERED for it in owner)
 
 
 def _rejected(
@@ -135,7 +147,7 @@ def _nothing(
     findings: Mapping[Source, Finding], *, search: Search, evidence: tuple[Evidence, ...]
 ) -> DiscoveryError:
     """The error for what was answered."""
-    strange = foreign(findings, domain=search.domain)
+    strange = foreign(findings, domain=search.domain) or best(findings, domain=search.domain)
     silent = [it for it in evidence if it.answer is Answer.UNANSWERED]
     told = _lines(evidence, [it for finding in findings.values() for it in finding.rejected])
     if silent:
@@ -152,6 +164,18 @@ def _lines(evidence: Sequence[Evidence], rejected: Sequence[Rejection]) -> str:
     return "\n".join([*asked, *(f"  {it.what} ({it.source.value}): {it.reason}" for it in rejected)])
 
 
+def absent(search: Search, evidence: tuple[Evidence, ...]) -> DiscoveryError:
+    """The error where nobody knows a server."""
+    return DiscoveryError(_absent(search, told=_lines(evidence, ())), evidence=evidence)
+
+
+def in_place_of(findings: Findings, *, used: Sequence[Candidate]) -> Findings:
+    """What is told where what is remembered is trusted more than what was found, and stays in use."""
+    reason = f"trusted less than what is remembered of {used[0].source.value}"
+    rejected = (*findings.rejected, *(_unused(it, reason) for it in findings.candidates if it not in used))
+    return replace(findings, candidates=tuple(used), rejected=rejected)
+
+
 def trusted_less(findings: Findings, *, search: Search) -> ApprovalRequired:
     """The error where a server is gone, and what is found in its place has less behind it."""
     candidate = findings.candidates[0]
@@ -165,10 +189,9 @@ def trusted_less(findings: Findings, *, search: Search) -> ApprovalRequired:
 
 
 def _approve(host: str, *, search: Search) -> str:
-    return (
-        f"if {host} is your provider's, run this once: portmail discover {search.address} --approve {host} "
-        f"(or give approve={host!r} in the program)"
-    )
+    beside = "" if Source.BUNDLED in search.discovery.asked else " --without bundled"
+    command = f"portmail discover {search.address} --approve {host}{beside}"
+    return f"if {host} is your provider's, run this once: {command} (or give approve={host!r} in the program)"
 
 
 def _incomplete(
@@ -178,7 +201,7 @@ def _incomplete(
     approve = f", or approve {strange[0].route.host} if you know that it is right" if strange else ""
     return (
         f"No server found for {search.domain} yet: {whom} did not answer, and nothing is guessed instead."
-        f"\n{told}\nWhat to do: try again later, give host={approve}"
+        f"\n{told}\nWhat to do: try again later, or give host={approve}"
     )
 
 

@@ -155,7 +155,8 @@ async def _get(place: _Place, *, tls_ca: Path | None, until: float) -> _Reply:
 def _unreached(cause: Cause, *, host: str) -> Missed:
     if cause is Cause.NAME_NOT_FOUND:
         return Missed(Answer.ABSENT, f"the name {host} does not exist")
-    return Missed(Answer.UNANSWERED, f"{host}: {FACTS[cause].words}")
+    answer = Answer.REFUSED if cause is Cause.REFUSED else Answer.UNANSWERED
+    return Missed(answer, f"{host}: {FACTS[cause].words}")
 
 
 def _ask(place: _Place, *, sock: socket.socket, tls_ca: Path | None, until: float) -> _Reply:
