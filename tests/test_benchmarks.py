@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 if sys.platform == "win32":
     pytest.skip("the rig reads what only Unix tells of a process", allow_module_level=True)
 
-from tests.benchmarks.places import PIPELINING, away, certified, sink
+from tests.benchmarks.places import PIPELINING, Place, Sink, away, certified, sink
 from tests.benchmarks.rounds import turns
 from tests.benchmarks.rows import Goal, Row, Samples, aligned, markdown
 from tests.benchmarks.worker import Job
@@ -18,14 +19,26 @@ from tests.proof.million import measured
 RTT = 0.02
 
 
-def test_the_sink_counts_the_round_trips_of_one_by_one_and_of_many() -> None:
+@pytest.fixture
+def rig() -> Iterator[tuple[Sink, Place]]:
+    """A sink, and the place from which it is far away."""
     with (
         certified() as directory,
         sink(directory, extensions=PIPELINING, rtt=RTT) as server,
         away(server.implicit, rtt=RTT) as place,
     ):
-        assert turns(server, Job("aiosmtplib", "single", place)) == 4
-        assert turns(server, Job("portmail", "many", place, count=10)) <= 1.1
+        yield server, place
+
+
+@pytest.mark.long
+def test_the_sink_counts_the_round_trips_of_one_by_one(rig: tuple[Sink, Place]) -> None:
+    server, place = rig
+    assert turns(server, Job("aiosmtplib", "single", place)) == 4
+
+
+def test_the_sink_counts_the_round_trips_of_many(rig: tuple[Sink, Place]) -> None:
+    server, place = rig
+    assert turns(server, Job("portmail", "many", place, count=10)) <= 1.1
 
 
 def test_small_messages_are_counted_on_both_sides() -> None:

@@ -13,6 +13,7 @@ import pytest
 from portmail.cause import FACTS, Cause, Nature
 from portmail.transports import tls
 from portmail.transports.tls import CertificateRefused, cause_of, unproven_context, verified_context
+from tests.cases import cases
 from tests.proof.certificates.ca import AUTHORITY, PAST, Wish, World, issue
 from tests.proof.certificates.cases import CASES, HOST, OTHER, Case, Due
 from tests.proof.certificates.odd import server_context
@@ -54,7 +55,15 @@ def told(error: ssl.SSLError) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("case", IN_MEMORY, ids=lambda case: case.name)
+# Each takes as long as ten others.
+LARGE = ("10,000 names", "10,000 wrong names", "a certificate of 250 kB")
+
+
+@pytest.mark.parametrize(
+    "case",
+    cases(IN_MEMORY, daily=[case for case in IN_MEMORY if case.name not in LARGE[1:]]),
+    ids=lambda case: case.name,
+)
 def test_every_certificate_is_believed_or_refused_for_what_is_wrong_with_it(case: Case, world: World) -> None:
     pem = case.shown(world)
     if case.due is Due.ACCEPT:

@@ -626,10 +626,11 @@ def test_a_signal_that_was_ignored_stays_so_and_all_are_given_back() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_killed_again_and_again_it_sends_nothing_twice(desk: Desk) -> None:
+@pytest.mark.parametrize("rounds", [[5], pytest.param([1, 10], marks=pytest.mark.long)], ids=len)
+def test_killed_again_and_again_it_sends_nothing_twice(rounds: list[int], desk: Desk) -> None:
     desk.write(*range(150))
     begun = 0
-    for lines in (1, 10):
+    for lines in rounds:
         command = Command(desk, "--resume", str(desk.journal), "--json", "--connections", "1")
         command.read_lines(begun + lines)  # those in doubt are told each time
         command.process.kill()

@@ -21,9 +21,10 @@ def run(name: str, *arguments: str, sandbox: Sandbox) -> Sequence[str]:
 
 
 def ended(name: str, *arguments: str, sandbox: Sandbox) -> subprocess.CompletedProcess[str]:
+    ours = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE")}
     return subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments],
-        env={"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), "PATH": os.environ["PATH"]},
+        env={"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), **ours},
         capture_output=True,
         text=True,
         timeout=30,

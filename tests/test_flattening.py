@@ -7,6 +7,7 @@ import copy
 import email
 import importlib.resources
 import io
+import itertools
 import random
 from collections.abc import Callable
 from email.generator import BytesGenerator
@@ -28,6 +29,7 @@ from portmail.errors import HeaderError, PortmailError
 from portmail.flattening import Flat, written
 from portmail.folding import folding
 from portmail.submission import Submission
+from tests.cases import cases
 
 ME, YOU = "Me Myself <me@example.org>", "you@example.org"
 TEXTS = {
@@ -105,9 +107,20 @@ def assert_equal(message: Message, *, common: bool = True) -> None:
 POLICIES = [default, SMTP.clone(refold_source="all"), SMTPUTF8.clone(max_line_length=60)]
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=repr)
-@pytest.mark.parametrize("text", TEXTS.values(), ids=list(TEXTS))
-def test_a_text_alone_with_html_and_with_a_file(text: str, policy: Any) -> None:
+# In every text with the usual policy, and in these with the others.
+TELLING = ("few umlauts", "a long line", "a boundary")
+
+
+@pytest.mark.parametrize(
+    ("kind", "policy"),
+    cases(
+        itertools.product(TEXTS, POLICIES),
+        daily=[*itertools.product(TEXTS, POLICIES[:1]), *itertools.product(TELLING, POLICIES)],
+    ),
+    ids=repr,
+)
+def test_a_text_alone_with_html_and_with_a_file(kind: str, policy: Any) -> None:
+    text = TEXTS[kind]
     message = new(text, policy=policy)
     assert_equal(message)
     message.add_alternative(f"<p>{text}</p>", subtype="html")
@@ -116,8 +129,17 @@ def test_a_text_alone_with_html_and_with_a_file(text: str, policy: Any) -> None:
     assert_equal(message)
 
 
-@pytest.mark.parametrize("cte", ["7bit", "8bit", "quoted-printable", "base64"])
-@pytest.mark.parametrize("charset", ["us-ascii", "utf-8", "iso-8859-1", "utf-16"])
+CHARSETS = ("us-ascii", "utf-8", "iso-8859-1", "utf-16")
+ENCODINGS = ("7bit", "8bit", "quoted-printable", "base64")
+
+
+@pytest.mark.parametrize(
+    ("charset", "cte"),
+    cases(
+        itertools.product(CHARSETS, ENCODINGS),
+        daily={*itertools.product(["utf-8"], ENCODINGS), *zip(CHARSETS, ENCODINGS, strict=True)},
+    ),
+)
 def test_a_text_in_every_charset_and_encoding(charset: str, cte: str) -> None:
     for text in TEXTS.values():
         message = new()
@@ -128,9 +150,15 @@ def test_a_text_in_every_charset_and_encoding(charset: str, cte: str) -> None:
         assert_equal(message, common=short or cte == "base64")
 
 
-@pytest.mark.parametrize("cte", ["8bit", "base64"])
-@pytest.mark.parametrize("text", BIG.values(), ids=list(BIG))
-def test_a_big_text(text: str, cte: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "cte"),
+    cases(
+        itertools.product(BIG, ["8bit", "base64"]),
+        daily={("big", "8bit"), ("big, with umlauts", "base64"), ("big, with bare carriage returns", "8bit")},
+    ),
+)
+def test_a_big_text(kind: str, cte: str) -> None:
+    text = BIG[kind]
     message = new()
     message.set_content(text, cte=cte)
     assert_equal(message)
@@ -291,7 +319,9 @@ SUBJECTS = [
 OLD = [compat32, compat32.clone(max_line_length=None)]
 
 
-@pytest.mark.parametrize("policy", [*POLICIES, HTTP, strict, *OLD], ids=repr)
+@pytest.mark.parametrize(
+    "policy", cases([*POLICIES, HTTP, strict, *OLD], daily=[POLICIES[0], POLICIES[2], OLD[0]]), ids=repr
+)
 def test_subjects(policy: Any) -> None:
     for subject in SUBJECTS:
         assert_equal(old(Message(policy=policy), Subject=subject, X_Other=subject), common=False)
@@ -327,8 +357,14 @@ ADDRESSES = [
 ]
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=repr)
-@pytest.mark.parametrize("name", ["To", "Sender", "resent-from"])
+FIELDS = ("To", "Sender", "resent-from")
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    cases(itertools.product(FIELDS, POLICIES), daily=list(zip(FIELDS, POLICIES, strict=True))),
+    ids=repr,
+)
 def test_addresses(name: str, policy: Any) -> None:
     for addresses in ADDRESSES:
         message = EmailMessage(policy=policy)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-
-import pytest
 
 import portmail
 
@@ -53,7 +52,6 @@ def named(path: Path) -> str:
 
 
 MODULES = {named(path): ast.parse(path.read_text("utf-8")) for path in sorted(SOURCE.rglob("*.py"))}
-EVERY_MODULE = pytest.mark.parametrize("module", MODULES)
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -69,9 +67,14 @@ def imports(tree: ast.AST) -> Iterator[str]:
         yield from imports(node)
 
 
+@functools.cache
+def every_import(module: str) -> Sequence[str]:
+    return list(imports(MODULES[module]))
+
+
 def own_imports(module: str) -> set[str]:
     """The modules of ours that a module imports."""
-    names = [name for name in imports(MODULES[module]) if name.split(".")[0] == "portmail"]
+    names = [name for name in every_import(module) if name.split(".")[0] == "portmail"]
     return {home(name.removeprefix("portmail").removeprefix(".")) for name in names}
 
 
@@ -82,13 +85,13 @@ def home(name: str) -> str:
     return name or "portmail"
 
 
+@functools.cache
 def floors(module: str) -> list[int]:
     return [floor for floor, names in HOMES.items() if any(fnmatch(module, name) for name in names.split())]
 
 
-@EVERY_MODULE
-def test_every_module_is_on_one_floor(module: str) -> None:
-    assert len(floors(module)) == 1
+def test_every_module_is_on_one_floor() -> None:
+    assert {module: floors(module) for module in MODULES if len(floors(module)) != 1} == {}
 
 
 def test_every_name_on_a_floor_is_a_module() -> None:
@@ -97,10 +100,9 @@ def test_every_name_on_a_floor_is_a_module() -> None:
     assert {name for name in names if not any(fnmatch(module, name) for module in MODULES)} == set()
 
 
-@EVERY_MODULE
-def test_a_module_looks_down_and_never_up(module: str) -> None:
-    [floor] = floors(module)
-    assert {name for name in own_imports(module) if floors(name) > [floor]} == set()
+def test_a_module_looks_down_and_never_up() -> None:
+    looks = {(module, name) for module in MODULES for name in own_imports(module)}
+    assert {(module, name) for module, name in looks if floors(name) > floors(module)} == set()
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
@@ -111,8 +113,8 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 def test_each_outside_library_has_one_door() -> None:
     doors: dict[str, set[str]] = {}
-    for module, tree in MODULES.items():
-        for library in {name.split(".")[0] for name in imports(tree)} - {"portmail"}:
+    for module in MODULES:
+        for library in {name.split(".")[0] for name in every_import(module)} - {"portmail"}:
             if library not in sys.stdlib_module_names:
                 doors.setdefault(library, set()).add(module)
     assert doors == DOORS
@@ -124,9 +126,8 @@ def test_files_are_short() -> None:
     assert statistics.median(lines.values()) <= 200
 
 
-@EVERY_MODULE
-def test_functions_and_classes_are_small(module: str) -> None:
-    for node in ast.walk(MODULES[module]):
+def test_functions_and_classes_are_small() -> None:
+    for node in (node for tree in MODULES.values() for node in ast.walk(tree)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 40, node.name
         if isinstance(node, ast.ClassDef):
@@ -141,8 +142,19 @@ def test_no_module_is_a_drawer_for_everything() -> None:
 
 def calls(name: str) -> list[ast.Call]:
     """Every call of something of this name."""
-    nodes = [node for tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return [node for node in nodes if ast.unparse(node.func).split(".")[-1] == name]
+    return [node for node in every_call() if called(node.func) == name]
+
+
+@functools.cache
+def every_call() -> Sequence[ast.Call]:
+    return [node for tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def called(func: ast.expr) -> str:
+    """The last name of what is called."""
+    if isinstance(func, ast.Attribute | ast.Name):
+        return func.attr if isinstance(func, ast.Attribute) else func.id
+    return ast.unparse(func).split(".")[-1]
 
 
 def test_what_could_show_a_credential_in_clear_is_nowhere() -> None:

@@ -139,7 +139,11 @@ def test_a_handler_of_the_log_that_fails_decides_nothing_about_the_mail(
     assert "the collector is down" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("ending", [Say(b"", After.CLOSE), Say(b"", After.SILENCE)], ids=["closed", "silent"])
+@pytest.mark.parametrize(
+    "ending",
+    [Say(b"", After.CLOSE), pytest.param(Say(b"", After.SILENCE), marks=pytest.mark.long)],
+    ids=["closed", "silent"],
+)
 def test_whoever_cancels_in_any_turn_is_never_told_not_sent_of_what_was_committed(ending: Say) -> None:
     async def work(place: Place) -> list[tuple[bool, str]]:
         seen = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import socket
 import ssl
 import threading
@@ -25,6 +26,7 @@ from portmail.settings import from_arguments
 from portmail.submission import Submission
 from portmail.timeouts import Deadline
 from portmail.transports.carrier import Carrier
+from tests.cases import cases
 from tests.leaks import PASSWORD, USER
 from tests.messages import RECIPIENT, SENDER, message
 from tests.servers.dialogue import Player, play
@@ -145,8 +147,13 @@ def test_twenty_messages_from_a_blocking_program_too(sandbox: Sandbox) -> None:
     assert len(sandbox.messages) == 20
 
 
-@pytest.mark.parametrize("extensions", [("PIPELINING", "CHUNKING"), ()], ids=len)
-@pytest.mark.parametrize("pool_size", [1, 3])
+@pytest.mark.parametrize(
+    ("pool_size", "extensions"),
+    cases(
+        itertools.product((1, 3), (("PIPELINING", "CHUNKING"), ())),
+        daily={(1, ()), (3, ("PIPELINING", "CHUNKING"))},
+    ),
+)
 def test_there_are_never_more_connections_than_the_pool_may_have(
     pool_size: int, extensions: tuple[str, ...]
 ) -> None:
@@ -741,7 +748,11 @@ def buffered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("secure", "loop"), [(False, LOOPS["asyncio"]), (True, LOOPS["asyncio"]), (True, LOOPS["uvloop"])]
+    ("secure", "loop"),
+    cases(
+        [(False, LOOPS["asyncio"]), (True, LOOPS["asyncio"]), (True, LOOPS["uvloop"])],
+        daily=[(True, LOOPS["asyncio"])],
+    ),
 )
 def test_a_slow_reader_is_waited_for_and_never_buffered(
     secure: bool, loop: Loop, buffered: list[int], authority: Authority, tls: ssl.SSLContext

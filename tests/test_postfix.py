@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 import portmail
 from portmail import Route, Security, sasl
+from tests.cases import cases
 from tests.messages import message
 from tests.servers.dialogue import play
 from tests.servers.postfix import NOBODY_THERE, REFUSED_SENDER, WILD_PASSWORD, Postfix
@@ -84,8 +86,13 @@ def shell(postfix: Postfix, service: int, mail: EmailMessage) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("door", [blocking, awaited, one_line, shell])
-@pytest.mark.parametrize("service", [587, 465, 25])
+@pytest.mark.parametrize(
+    ("service", "door"),
+    cases(
+        itertools.product((587, 465, 25), (blocking, awaited, one_line, shell)),
+        daily={(587, blocking), (465, awaited), (25, one_line), (465, shell)},
+    ),
+)
 def test_every_strategy_delivers_through_every_door(service: int, door: Door, postfix: Postfix) -> None:
     who = f"{door.__name__}-{service}@example.org"
     hidden = f"hidden-{door.__name__}-{service}@example.org"

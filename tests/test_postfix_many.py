@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Coroutine, Sequence
 from email.message import EmailMessage
 from itertools import count
@@ -13,6 +14,7 @@ import uvloop
 
 import portmail
 from portmail import Result, Route, Security
+from tests.cases import cases
 from tests.servers.postfix import LACKING, NOBODY_THERE, REFUSED_SENDER, Postfix
 
 SECURITY = {587: Security.STARTTLS, 465: Security.IMPLICIT_TLS, 25: Security.OPPORTUNISTIC}
@@ -77,8 +79,10 @@ def number_and_lines(raw: bytes) -> tuple[int, int]:
     return number, len(lines)
 
 
-@pytest.mark.parametrize("service", [587, 465, 25])
-@pytest.mark.parametrize("pool_size", [1, 3])
+@pytest.mark.parametrize(
+    ("pool_size", "service"),
+    cases(itertools.product((1, 3), (587, 465, 25)), daily={(1, 587), (3, 465), (3, 25)}),
+)
 def test_refused_ones_mixed_in_harm_nobody_on_any_service(
     service: int, pool_size: int, postfix: Postfix
 ) -> None:
@@ -88,7 +92,7 @@ def test_refused_ones_mixed_in_harm_nobody_on_any_service(
         check(list(mail.send_many(letters(recipient))), postfix=postfix, recipient=recipient)
 
 
-@pytest.mark.parametrize("keywords", LACKING)
+@pytest.mark.parametrize("keywords", cases(LACKING, daily=("pipelining,chunking", LACKING[-1])))
 def test_extensions_that_are_missing_change_nothing_but_the_speed(keywords: str, postfix: Postfix) -> None:
     recipient = f"many-{next(_SERIAL)}@example.org"
     route = Route(postfix.host, postfix.lacking[keywords], Security.STARTTLS)

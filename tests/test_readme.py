@@ -25,7 +25,8 @@ def blocks(language: str) -> list[str]:
 
 def environment(sandbox: Sandbox) -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return {"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), "PATH": path}
+    ours = {"PATH": path, "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"]}
+    return {"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), **ours}
 
 
 @pytest.mark.parametrize("program", blocks("python"), ids=range(len(blocks("python"))))

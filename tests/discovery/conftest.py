@@ -1,4 +1,4 @@
-"""Fixtures for discovery: the island, which all tests share that are marked xdist_group("island")."""
+"""Fixtures for discovery: the island, which all tests of a process share."""
 
 from collections.abc import Iterator
 

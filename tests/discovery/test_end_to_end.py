@@ -12,9 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.cases import cases
 from tests.servers.island import Done, Island
-
-pytestmark = pytest.mark.xdist_group("island")
 
 Outcomes: TypeAlias = dict[str, dict[str, Any]]
 
@@ -124,7 +123,7 @@ def recipient(network: str, domain: str) -> str:
     return f"{network.replace(' ', '-')}-{domain.encode('idna').decode()}@example.org"
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(scope="module", params=cases(NETWORKS, daily=("nothing blocked", "587 dropped")))
 def network(request: pytest.FixtureRequest, place: Island) -> tuple[str, Outcomes]:
     """A network, and who took the message of each domain there."""
     blocked, verdict, _ = NETWORKS[request.param]
@@ -316,3 +315,29 @@ def test_for_a_domain_in_the_table_nobody_is_ever_asked(place: Island) -> None:
 @pytest.mark.parametrize("port", [80, 25])
 def test_neither_http_nor_port_25_was_dialed_in_any_test(port: int, place: Island) -> None:
     assert place.connections(port=port) == 0
+
+
+def test_pacc_is_asked_on_wish_alone(place: Island) -> None:
+    assert discover(place, "me@pacc.test").code == 68
+    done = discover(place, "me@pacc.test", "--also", "pacc")
+    assert (done.code, done.err) == (0, "")
+    assert "smtp.pacc.test:465 implicit-tls" in done.out
+    asking = "{'discovery': portmail.Discovery(sources=['pacc'])}"
+    outcomes = sent(place, {"pacc.test": "pacc@example.org"}, asking)
+    assert outcomes["pacc.test"].get("route") == "smtp.pacc.test:465"
+    assert len(place.mail.wait_for("pacc@example.org")) == 1
+
+
+def test_a_private_name_space_is_an_ordinary_domain(place: Island) -> None:
+    outcomes = sent(place, {"corp.internal": "corp@example.org"})
+    assert outcomes["corp.internal"].get("route") == "mail.corp.internal:465"
+    assert len(place.mail.wait_for("corp@example.org")) == 1
+
+
+def test_a_wildcard_that_answers_every_question_leads_to_no_login(place: Island) -> None:
+    before = len(place.requests())
+    outcomes = sent(place, {"wildest.test": "wildest@example.org"}, "{'timeouts': 2, 'retry': None}")
+    assert outcomes["wildest.test"].get("error") == "Unreachable", outcomes
+    assert "www.wildest.test:443 implicit-tls" in outcomes["wildest.test"]["text"]
+    assert not place.inbox("wildest@example.org")
+    assert not [it for it in place.requests()[before:] if "www.wildest.test" in it]

@@ -27,8 +27,6 @@ from tests.servers.knot import Knot
 from tests.servers.requirements import require
 from tests.servers.unbound import Unbound
 
-pytestmark = pytest.mark.xdist_group("dns")
-
 T = TypeVar("T")
 
 BIG = [b"%d" % number + b"x" * 200 for number in range(20)]

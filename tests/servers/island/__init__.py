@@ -58,13 +58,14 @@ class Island:
     pid: int
 
     def start(self, *command: str, env: Mapping[str, str] = {}) -> subprocess.Popen[str]:
-        """Start a program there; PATH and PORTMAIL_CA are in its environment, `env`, and nothing else."""
+        """Start a program there; its environment is PATH, SSL_CERT_FILE, PORTMAIL_CA, `env`, and no more."""
+        ours = {name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE") if name in os.environ}
         return subprocess.Popen(
             ("nsenter", "-t", str(self.pid), "--net", "--mount", "--pid", f"--wd={TOP}", "--", *command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "PORTMAIL_CA": str(self.ca), **env},
+            env={**ours, "PORTMAIL_CA": str(self.ca), **env},
             text=True,
         )
 
