@@ -35,23 +35,11 @@ from portmail.search import Discovery
 from portmail.security import SecretKind, Security
 from portmail.settings import Settings, from_arguments, from_environment, from_url
 from portmail.url import parse_url
-from tests.discovery.outside import Fake, missed
+from tests.discovery.outside import Somewhere, missed
 from tests.leaks import PASSWORD, USER, Scanner
 
 ME, PW = "me@example.com", "s3cr3t-s3cr3t"
 SCANNER = Scanner(PW, own=lambda file: "/tests/" in file)
-
-
-class Somewhere:
-    """The world outside, which knows nothing; and what was to be asked of it, with which certificates."""
-
-    def __init__(self) -> None:
-        self.fake = Fake()
-        self.opened: list[tuple[Discovery, Path | None]] = []
-
-    def __call__(self, discovery: Discovery, *, tls_ca: Path | None) -> Fake:
-        self.opened.append((discovery, tls_ca))
-        return self.fake
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,9 @@ from portmail.discovery import memory as remembering
 from portmail.discovery.outside import Mx, Srv
 from portmail.errors import ApprovalRequired
 from portmail.sandbox import Sandbox
-from portmail.search import USUAL, Discovery
+from portmail.search import USUAL
 from portmail.settings import from_url
-from tests.discovery.outside import Fake, missed, records
+from tests.discovery.outside import Somewhere, missed, records
 from tests.discovery.test_client_config import config, server
 from tests.leaks import traces
 
@@ -34,22 +34,6 @@ MX = ("mx", DOMAIN)
 SILENCE = missed(Answer.UNANSWERED, "no answer")
 
 Run = Callable[..., int]
-
-
-class Somewhere:
-    """The world outside, which knows what it is told here; and how it was to be asked."""
-
-    def __init__(self) -> None:
-        self.fake = Fake()
-        self.opened: list[tuple[Discovery, Path | None]] = []
-
-    def __call__(self, discovery: Discovery, *, tls_ca: Path | None) -> Fake:
-        self.opened.append((discovery, tls_ca))
-        return self.fake
-
-    def says(self, answers: Mapping[Any, Any]) -> None:
-        self.fake.answers = dict(answers)
-        self.fake.asked.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,8 @@ from portmail.candidate import Answer, Findings, Source, Trust
 from portmail.cause import Cause
 from portmail.discovery.account import of_one_user, with_candidates
 from portmail.discovery.bundled import known
-from portmail.discovery.choosing import absent, decide, in_place_of, may_be_used, trusted_less
+from portmail.discovery.choosing import decide, in_place_of, may_be_used
+from portmail.discovery.explaining import absent, trusted_less
 from portmail.discovery.memory import memory
 from portmail.discovery.pin import Pin, may_replace, pin_key
 from portmail.discovery.searching import find_server

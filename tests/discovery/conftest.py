@@ -14,3 +14,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Island]:
     require(unavailable())
     with island(tmp_path_factory.mktemp("island")) as there:
         yield there
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nobody_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No lookup leaves, and nothing of the user's is read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("portmail.pinning.World", None)
+        patch.setenv("PORTMAIL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from portmail.candidate import Answer
 from portmail.discovery.outside import Missed, Mx, Outside, Page, R, Records, Srv
-from portmail.search import ISPDB
+from portmail.search import ISPDB, Discovery
 
 Said: TypeAlias = Records[Any] | Page | Missed | bytes | str
 
@@ -53,6 +54,23 @@ class Fake(Outside):
     async def fetch(self, url: str) -> Page:
         answer = self._answer(url)
         return answer if isinstance(answer, Page) else Page(answer, (url,))
+
+
+class Somewhere:
+    """The world outside, which knows what it is told here; and how it was to be asked."""
+
+    def __init__(self) -> None:
+        self.fake = Fake()
+        self.opened: list[tuple[Discovery, Path | None]] = []
+
+    def __call__(self, discovery: Discovery, *, tls_ca: Path | None) -> Fake:
+        self.opened.append((discovery, tls_ca))
+        return self.fake
+
+    def says(self, answers: Mapping[Any, Any]) -> None:
+        """From now on, this is what it knows."""
+        self.fake.answers = dict(answers)
+        self.fake.asked.clear()
 
 
 def missed(answer: Answer = Answer.ABSENT, said: str = "the name does not exist") -> Missed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,15 +24,6 @@ ANY, BY_PASSWORD, BY_TOKEN = (
     frozenset({Login.OAUTH2}),
 )
 BY_EITHER, BY_NOTHING = BY_PASSWORD | BY_TOKEN, frozenset({Login.NONE})
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nobody_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No lookup leaves, and nothing of the user's is read."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("portmail.pinning.World", None)
-        patch.setenv("PORTMAIL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def candidate(host: str = "smtp.example.com", port: int = 465, **more: Any) -> Candidate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,15 +18,6 @@ from portmail.security import Security
 HOST = "smtp.example.com"
 THE_OTHER, LISTED = "the other usual port of the same host", "Example Mail has this port, too"
 TLS, STARTTLS = "implicit-tls", "starttls"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nobody_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No lookup leaves, and nothing of the user's is read."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("portmail.pinning.World", None)
-        patch.setenv("PORTMAIL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def candidate(port: int, mode: str, host: str = HOST, **more: Any) -> Candidate:

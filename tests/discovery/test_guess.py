@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,15 +11,6 @@ from portmail.discovery import guess
 from tests.discovery.outside import Fake, Said, missed
 
 SMTP, MAIL = "smtp.example.com", "mail.example.com"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nobody_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No lookup leaves, and nothing of the user's is read."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("portmail.pinning.World", None)
-        patch.setenv("PORTMAIL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def find(domain: str = "example.com", **answers: Said) -> tuple[Finding, Fake]:

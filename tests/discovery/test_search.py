@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
@@ -25,15 +25,6 @@ from portmail.search import (
 from portmail.security import Security
 
 ME = "me@example.com"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nobody_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No lookup leaves, and nothing of the user's is read."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("portmail.pinning.World", None)
-        patch.setenv("PORTMAIL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def candidate(host: str) -> Candidate:

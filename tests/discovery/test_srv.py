@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -21,15 +21,6 @@ BOTH_LABELS = pytest.mark.parametrize(
     ("label", "security"), [(TLS_FIRST, "implicit-tls"), (TLS_LATER, "starttls")]
 )
 NOT_OFFERED = Srv(0, 0, 0, "")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def nobody_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No lookup leaves, and nothing of the user's is read."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("portmail.pinning.World", None)
-        patch.setenv("PORTMAIL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 def find(answers: Mapping[Any, Said]) -> tuple[Finding, Fake]:

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from portmail.candidate import Answer, Candidate, Evidence, Finding, Findings, Rejection, Source, Trust
 from portmail.discovery.expanding import expanded
-from portmail.errors import ApprovalRequired, DiscoveryError, DiscoveryIncomplete
+from portmail.discovery.explaining import absent, incomplete, unapproved
+from portmail.errors import DiscoveryError
 from portmail.search import Search
 
 _ORDER = (
@@ -148,25 +149,12 @@ def _nothing(
 ) -> DiscoveryError:
     """The error for what was answered."""
     strange = foreign(findings, domain=search.domain) or best(findings, domain=search.domain)
-    silent = [it for it in evidence if it.answer is Answer.UNANSWERED]
-    told = _lines(evidence, [it for finding in findings.values() for it in finding.rejected])
-    if silent:
-        text = _incomplete(search, silent=silent, strange=strange, told=told)
-        return DiscoveryIncomplete(text, evidence=evidence)
+    rejected = [it for finding in findings.values() for it in finding.rejected]
+    if any(it.answer is Answer.UNANSWERED for it in evidence):
+        return incomplete(search, evidence, rejected=rejected, candidates=strange)
     if strange:
-        text = _unapproved(search, strange[0], told=told)
-        return ApprovalRequired(text, candidate=strange[0], evidence=evidence)
-    return DiscoveryError(_absent(search, told=told), evidence=evidence)
-
-
-def _lines(evidence: Sequence[Evidence], rejected: Sequence[Rejection]) -> str:
-    asked = [f"  {it.asked}: {it.said}" for it in evidence]
-    return "\n".join([*asked, *(f"  {it.what} ({it.source.value}): {it.reason}" for it in rejected)])
-
-
-def absent(search: Search, evidence: tuple[Evidence, ...]) -> DiscoveryError:
-    """The error where nobody knows a server."""
-    return DiscoveryError(_absent(search, told=_lines(evidence, ())), evidence=evidence)
+        return unapproved(search, evidence, rejected=rejected, candidate=strange[0])
+    return absent(search, evidence, rejected=rejected)
 
 
 def in_place_of(findings: Findings, *, used: Sequence[Candidate]) -> Findings:
@@ -174,54 +162,3 @@ def in_place_of(findings: Findings, *, used: Sequence[Candidate]) -> Findings:
     reason = f"trusted less than what is remembered of {used[0].source.value}"
     rejected = (*findings.rejected, *(_unused(it, reason) for it in findings.candidates if it not in used))
     return replace(findings, candidates=tuple(used), rejected=rejected)
-
-
-def trusted_less(findings: Findings, *, search: Search) -> ApprovalRequired:
-    """The error where a server is gone, and what is found in its place has less behind it."""
-    candidate = findings.candidates[0]
-    host, source = candidate.route.host, candidate.source.value
-    text = (
-        f"{host} needs your approval: the server that was used for {search.domain} before is gone, and what "
-        f"names another one ({source}) is trusted less. Nothing was connected to it.\n"
-        f"{_lines(findings.evidence, ())}\nWhat to do: {_approve(host, search=search)}"
-    )
-    return ApprovalRequired(text, candidate=candidate, evidence=findings.evidence)
-
-
-def _approve(host: str, *, search: Search) -> str:
-    beside = "" if Source.BUNDLED in search.discovery.asked else " --without bundled"
-    command = f"portmail discover {search.address} --approve {host}{beside}"
-    return f"if {host} is your provider's, run this once: {command} (or give approve={host!r} in the program)"
-
-
-def _incomplete(
-    search: Search, *, silent: Sequence[Evidence], strange: Sequence[Candidate], told: str
-) -> str:
-    whom = ", ".join(dict.fromkeys(it.source.value for it in silent))
-    approve = f", or approve {strange[0].route.host} if you know that it is right" if strange else ""
-    return (
-        f"No server found for {search.domain} yet: {whom} did not answer, and nothing is guessed instead."
-        f"\n{told}\nWhat to do: try again later, or give host={approve}"
-    )
-
-
-def _unapproved(search: Search, strange: Candidate, *, told: str) -> str:
-    host, source = strange.route.host, strange.source.value
-    return (
-        f"{host} needs your approval: only unsigned DNS ({source}) says that it submits for {search.domain}, "
-        f"and whoever is on the way to the resolver may have said so. Nothing was connected to it.\n{told}\n"
-        f"What to do: {_approve(host, search=search)}"
-    )
-
-
-def _absent(search: Search, *, told: str) -> str:
-    if not told:
-        return (
-            f"No server found for {search.domain}: nobody was asked. Guesses come only where others say no.\n"
-            "What to do: ask more sources, or give host="
-        )
-    return (
-        f"No server found for {search.domain}: nobody who was asked knows one.\n{told}\n"
-        f"What to do: check the spelling of {search.address}; else ask the provider for the name of the "
-        "submission server, and give host="
-    )
