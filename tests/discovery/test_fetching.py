@@ -138,12 +138,12 @@ def test_a_status_says_whether_it_is_for_good(status: int, server: Https) -> Non
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_followed(status: int, server: Https) -> None:
     server.answers["localhost/a/b"] = redirect("c?d=e#f", status=status)
-    server.answers["localhost/a/c?d=e"] = redirect(f"//127.0.0.1:{server.port}/é", status=status)
-    server.answers["127.0.0.1/%C3%A9"] = reply("page")
+    server.answers["localhost/a/c?d=e"] = redirect(f"//localhost:{server.port}/é", status=status)
+    server.answers["localhost/%C3%A9"] = reply("page")
     hops = (
         server.url("/a/b"),
         server.url("/a/c?d=e"),
-        server.url("/%C3%A9", host="127.0.0.1"),
+        server.url("/%C3%A9"),
     )
     assert got(hops[0], ca=server.ca) == Page(b"page", hops)
 
@@ -180,6 +180,10 @@ ASTRAY = {
     "https://local host/": "localhost redirects to what is no URL of a host",
     "https://[::1/": "localhost redirects to what is no URL of a host",
     "/" + "x" * 2050: "localhost redirects to what is no URL of a host",
+    "https://127.0.0.1/": "localhost redirects to what is no host name",
+    "https://[::1]:22/": "localhost redirects to what is no host name",
+    "https://2130706433/": "localhost redirects to what is no host name",
+    "https://intranet/": "localhost redirects to what is no host name",
     "/": "localhost redirects in a circle",
     "/b": "localhost redirects in a circle",
     "": "302: a redirect to nowhere",

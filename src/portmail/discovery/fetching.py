@@ -15,6 +15,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from portmail.candidate import Answer
 from portmail.cause import FACTS, Cause
 from portmail.dialing import dial
+from portmail.discovery.foreign import Unfit, proper_host
 from portmail.discovery.outside import Missed, Page
 from portmail.discovery.tls_line import Line, TooMuch
 from portmail.errors import CertificateFileError, InvalidRoute
@@ -108,6 +109,11 @@ def _next(location: str, *, hops: list[_Place]) -> _Place:
     """Where a redirect leads."""
     here = hops[-1]
     place = _place(location, base=here.url)
+    if place.host != here.host:
+        try:
+            proper_host(place.host)
+        except Unfit:  # nobody is to have us knock at the doors of this machine, or of its network
+            raise Missed(Answer.UNUSABLE, f"{here.host} redirects to what is no host name") from None
     if place in hops:
         raise Missed(Answer.UNUSABLE, f"{here.host} redirects in a circle")
     if len(hops) > REDIRECTS:

@@ -131,7 +131,8 @@ NAMES = (
 """The web server's certificates."""
 
 PAGES: Mapping[str, Answer] = {
-    f"autoconfig.auto.test{_AUTOCONFIG}": reply(_config("auto.test", "mail.elsewhere.test")),
+    f"autoconfig.auto.test{_AUTOCONFIG}": redirect("https://known.test/for/auto.xml"),
+    "known.test/for/auto.xml": reply(_config("auto.test", "mail.elsewhere.test")),
     f"known.test/.well-known/autoconfig{_AUTOCONFIG}": reply(_config("known.test", "smtp.known.test")),
     "autoconfig.thunderbird.net/v1.1/listed.test": reply(_config("listed.test", "smtp.listed.test")),
     f"autoconfig.downhill.test{_AUTOCONFIG}": redirect(f"http://autoconfig.downhill.test{_AUTOCONFIG}"),
