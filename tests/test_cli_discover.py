@@ -670,3 +670,17 @@ def test_every_login_has_a_word(outside: Somewhere, capsys: pytest.CaptureFixtur
     assert discover(ME) == 0
     assert "login: password or OAuth 2 token or none" in lines(capsys)
     assert len(Login) == 3
+
+
+def test_where_nobody_answers_it_tells_what_is_still_used(
+    outside: Somewhere, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside.says({AUTOCONFIG: config(server())})
+    assert discover(ME) == 0
+    capsys.readouterr()
+    outside.says({AUTOCONFIG: SILENCE})
+    assert discover(ME) == 75
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith(
+        "portmail: what was found before is still used: smtp.example.com:465 implicit-tls"
+    )

@@ -129,7 +129,13 @@ class Pinning:
             DiscoveryError: there is none that may be used.
         """
         search = self._wanted()
-        findings = await self._find(search)
+        try:
+            findings = await self._find(search)
+        except DiscoveryError as error:
+            if self._pin is not None:
+                routes = ", ".join(str(it.route) for it in self._pin.candidates)
+                error.add_note(f"portmail: what was found before is still used: {routes}")
+            raise
         if not self._adopt(findings, search=search, lost=False) and self._pin is not None:
             findings = in_place_of(findings, used=self._pin.candidates)
         one = of_one_user(findings.candidates, search=search)

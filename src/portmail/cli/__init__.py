@@ -11,7 +11,7 @@ from typing import NoReturn
 from portmail import __version__
 from portmail.cli import bulk, demo, discovering, sending
 from portmail.cli.exits import INTERRUPTED, SOFTWARE, USAGE, exit_code
-from portmail.cli.report import print_error, tell
+from portmail.cli.report import print_error, tell, tell_aside
 from portmail.errors import PortmailError
 
 EPILOG = (
@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(options.run(options))
     except PortmailError as error:
         print_error(error, as_json=options.json)
+        for note in getattr(error, "__notes__", ()):
+            tell_aside(note)
         return exit_code(error)
     except KeyboardInterrupt as stopped:
         notes = getattr(stopped, "__notes__", ["portmail: stopped"])
