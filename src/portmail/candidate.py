@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
 from portmail.route import Route
 
-FULL_ADDRESS = "%EMAILADDRESS%"
-"""The user name that is tried where a source says nothing else (RFC 6186 section 4)."""
+FULL_ADDRESS, LOCAL_PART, DOMAIN = "%EMAILADDRESS%", "%EMAILLOCALPART%", "%EMAILDOMAIN%"
+"""What stands for the address, or half of it, in a user name. The first is the user name that is tried
+where a source says nothing else (RFC 6186 section 4)."""
+
+PLACEHOLDER = re.compile("|".join((FULL_ADDRESS, LOCAL_PART, DOMAIN)))
 
 
 class Source(Enum):

@@ -48,8 +48,6 @@ _GONE = frozenset(
 )
 """How a route fails where no such server is any more. A port that is silent is blocked, most often."""
 
-_RANKS = list(reversed(Trust))
-
 
 def gone(error: DeliveryError) -> frozenset[Route]:
     """The routes on which no such server is any more; none if anything of the message was said to anybody."""
@@ -159,7 +157,7 @@ class Pinning:
         """Use what was found, if it may take the place of what is known. Returns whether it did."""
         shared = self._memory.newest(self._key)
         known = [pin for pin in (self._pin, self._allowed(shared)) if pin is not None]
-        old = max(known, key=lambda pin: _RANKS.index(pin.trust), default=None)
+        old = max(known, key=lambda pin: pin.trust, default=None)
         if old is not None and not may_replace(
             old, findings.candidates, approved=_approved(findings, search)
         ):
@@ -189,17 +187,21 @@ class Pinning:
 
     def _wanted(self) -> Search:
         """What is to be looked for: where portmail's own table is out of date, the others are asked."""
-        search = replace(self._asking, approved=self._memory.approved(self._asking.domain))
+        search = self._approving()
         if not (self._gone and self._pin and self._pin.source is Source.BUNDLED):
             return search
         others = search.discovery.asked - {Source.BUNDLED}
         return replace(search, discovery=replace(search.discovery, sources=others))
 
+    def _approving(self) -> Search:
+        """What is asked, with what was approved by now."""
+        return replace(self._asking, approved=self._memory.approved(self._asking.domain))
+
     def _allowed(self, pin: Pin | None) -> Pin | None:
         """The pin, if we may use it: it may be there by an approval that is not ours."""
         if pin is None or all(may_be_used(it, domain=self._asking.domain) for it in pin.candidates):
             return pin
-        search = replace(self._asking, approved=self._memory.approved(self._asking.domain))
+        search = self._approving()
         return pin if all(search.approves(it) for it in pin.candidates) else None
 
     def _bundled(self) -> Pin | None:

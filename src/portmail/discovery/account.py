@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from portmail.candidate import Candidate, Login, Rejection
+from portmail.candidate import DOMAIN, FULL_ADDRESS, LOCAL_PART, PLACEHOLDER, Candidate, Login, Rejection
 from portmail.errors import CredentialsUnusable, TokenRequired, UsernameRequired
 from portmail.search import Search
 from portmail.security import SecretKind
 from portmail.settings import Settings
-
-_PLACEHOLDER = re.compile("%EMAIL(?:ADDRESS|LOCALPART|DOMAIN)%")
 
 
 def with_candidates(settings: Settings, candidates: Sequence[Candidate]) -> Settings:
@@ -58,8 +55,8 @@ def of_one_user(candidates: Sequence[Candidate], *, search: Search) -> OneUser:
 def filled_in(template: str, *, address: str) -> str:
     """A user name, from its template and the address."""
     local, _, domain = address.rpartition("@")
-    parts = {"%EMAILADDRESS%": address, "%EMAILLOCALPART%": local, "%EMAILDOMAIN%": domain}
-    return _PLACEHOLDER.sub(lambda match: parts[match[0]], template)
+    parts = {FULL_ADDRESS: address, LOCAL_PART: local, DOMAIN: domain}
+    return PLACEHOLDER.sub(lambda match: parts[match[0]], template)
 
 
 def _takes(candidate: Candidate, *, settings: Settings) -> bool:

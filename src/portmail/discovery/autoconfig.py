@@ -10,8 +10,8 @@ import re
 from dataclasses import replace
 from urllib.parse import quote
 
-from portmail.candidate import FULL_ADDRESS, Finding, Source, Trust
-from portmail.discovery.client_config import LOCAL_PART, ClientConfig, missing, read, told
+from portmail.candidate import FULL_ADDRESS, LOCAL_PART, Finding, Source, Trust
+from portmail.discovery.client_config import ClientConfig, missing, read, told
 from portmail.discovery.outside import Missed, Outside
 
 _NOBODY = "portmail"

@@ -18,7 +18,9 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from xml.parsers import expat
 
 from portmail.candidate import (
+    DOMAIN,
     FULL_ADDRESS,
+    PLACEHOLDER,
     Answer,
     Candidate,
     Evidence,
@@ -33,9 +35,6 @@ from portmail.discovery.outside import Missed, Page
 from portmail.errors import InvalidRoute
 from portmail.route import RELAY, SUBMISSION, SUBMISSIONS, Route
 from portmail.security import Security
-
-LOCAL_PART, DOMAIN = "%EMAILLOCALPART%", "%EMAILDOMAIN%"
-"""What a user name may hold besides FULL_ADDRESS; a host name may hold DOMAIN."""
 
 MOST = 20
 """Servers that are looked at. The published files have three at most."""
@@ -59,8 +58,6 @@ _LOGINS: Mapping[str, Login] = MappingProxyType(
 """What the values of <authentication> come to, those of older files too; others are skipped."""
 
 _WITH_TLS = ((SUBMISSIONS, Security.IMPLICIT_TLS), (SUBMISSION, Security.STARTTLS))
-
-_PLACEHOLDER = re.compile("|".join((FULL_ADDRESS, LOCAL_PART, DOMAIN)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +233,7 @@ def _username(text: str) -> str:
         return FULL_ADDRESS
     if len(text) > LONGEST or not text.isprintable():
         raise Unfit("its username is too long, or has control characters")
-    if "%" in _PLACEHOLDER.sub("", text):
+    if "%" in PLACEHOLDER.sub("", text):
         raise Unfit(f"its username is made of what is unknown: {shown(text)}")
     return text
 

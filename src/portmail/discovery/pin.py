@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from portmail.candidate import FULL_ADDRESS, Candidate, Login, Source, Trust
+from portmail.candidate import FULL_ADDRESS, LOCAL_PART, Candidate, Login, Source, Trust
 from portmail.route import Route
 from portmail.search import Discovery, Validation
 from portmail.security import Security
@@ -27,7 +27,7 @@ _KEPT = 180 * _DAY
 
 _VERSION = 1
 
-_OWN_NAME = (FULL_ADDRESS, "%EMAILLOCALPART%")
+_OWN_NAME = (FULL_ADDRESS, LOCAL_PART)
 _OWN_TABLE = (Source.BUNDLED, Source.MX)
 
 

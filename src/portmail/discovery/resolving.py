@@ -105,6 +105,7 @@ class Resolver:
                     backend=dns.asyncbackend.get_backend("asyncio"),
                 )
         # ValueError: what the system is configured with. EOFError: a connection's end.
+        # NotImplementedError: an event loop that knows no datagrams.
         except (dns.exception.DNSException, OSError, EOFError, ValueError, NotImplementedError) as exc:
             raise self._missed(exc) from None
         if not _whole(reply):
