@@ -343,7 +343,7 @@ class Person:
 def person(town: Town, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Person:
     """They work on the machine of the program."""
     monkeypatch.setenv("PORTMAIL_CA", str(town.server.ca))
-    monkeypatch.setattr("portmail.cli.discovering.memory", lambda: town.memory)
+    monkeypatch.setattr("portmail.discovery.memory.memory", lambda: town.memory)
     return Person(capsys)
 
 

@@ -7,16 +7,15 @@ import json
 import os
 from collections.abc import Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from portmail.candidate import Findings, Source, Trust
 from portmail.cli.exits import OK
-from portmail.cli.findings import findings_as_data, lines
 from portmail.cli.report import tell, tell_aside
-from portmail.discovery.account import filled_in
-from portmail.discovery.memory import memory
 from portmail.route import host_name
-from portmail.search import USUAL, Discovery
 from portmail.submitter import Submitter
+
+if TYPE_CHECKING:  # the other commands pay nothing for this one
+    from portmail.candidate import Findings, Source
 
 NAME = "discover"
 HELP = "tell where an address submits, and how that is known; what is found is remembered"
@@ -24,7 +23,6 @@ HELP = "tell where an address submits, and how that is known; what is found is r
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What can be said on the command line."""
-    sources = [source.value for source in Source]
     parser.add_argument("address", metavar="ADDRESS")
     parser.add_argument(
         "--approve",
@@ -37,14 +35,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--also",
         default=[],
         action="append",
-        choices=sources,
+        type=_source,
+        metavar="SOURCE",
         help="ask this source, too: pacc, guess; may be repeated",
     )
     parser.add_argument(
         "--without",
         default=[],
         action="append",
-        choices=sources,
+        type=_source,
+        metavar="SOURCE",
         help="do not ask this source; may be repeated",
     )
     parser.add_argument("--resolver", metavar="IP", help="ask this DNS resolver for SRV, MX and TXT records")
@@ -52,7 +52,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look, tell, and remember."""
-    asked = (USUAL | {Source(it) for it in options.also}) - {Source(it) for it in options.without}
+    from portmail.cli.findings import findings_as_data, lines
+    from portmail.discovery.account import filled_in
+    from portmail.search import USUAL, Discovery
+
+    asked = (USUAL | set(options.also)) - set(options.without)
     approved = [host_name(host) for host in options.approve]
     wishes = partial(
         Submitter,
@@ -77,8 +81,21 @@ def run(options: argparse.Namespace) -> int:
     return OK
 
 
+def _source(text: str) -> Source:
+    from portmail.candidate import Source
+
+    try:
+        return Source(text)
+    except ValueError:
+        known = ", ".join(source.value for source in Source)
+        raise argparse.ArgumentTypeError(f"{text!r} is no source: choose from {known}") from None
+
+
 def _remember(approved: Sequence[str], findings: Findings) -> bool:
     """Keep the approvals that matter, and say what is not kept. Returns whether any was."""
+    from portmail.candidate import Trust
+    from portmail.discovery.memory import memory
+
     needed = {it.route.host for it in findings.candidates if it.trust is not Trust.OWNER}
     kept = False
     for host in approved:

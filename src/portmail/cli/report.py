@@ -9,7 +9,6 @@ import sys
 from typing import Any, TextIO
 
 from portmail.cli.counting import Tally
-from portmail.cli.findings import candidate_as_data, evidence_as_data
 from portmail.cli.outcomes import Outcome, State
 from portmail.errors import ApprovalRequired, DeliveryError, DiscoveryError, PortmailError, Rejected
 from portmail.receipt import Attempt, Receipt
@@ -137,14 +136,19 @@ def error_as_data(error: PortmailError) -> dict[str, Any]:
             "attempts": [_attempt(attempt) for attempt in error.attempts],
         }
     if isinstance(error, DiscoveryError):
-        told |= {
-            "temporary": error.temporary,
-            "evidence": [evidence_as_data(evidence) for evidence in error.evidence],
-        }
-    if isinstance(error, ApprovalRequired) and error.candidate:
-        told["candidate"] = candidate_as_data(error.candidate)
+        told |= _search_as_data(error)
     if isinstance(error, Rejected):
         told["refused"] = {who: _reply(reply) for who, reply in error.refused.items()}
+    return told
+
+
+def _search_as_data(error: DiscoveryError) -> dict[str, Any]:
+    from portmail.cli.findings import candidate_as_data, evidence_as_data  # most errors are of other kinds
+
+    evidence = [evidence_as_data(it) for it in error.evidence]
+    told: dict[str, Any] = {"temporary": error.temporary, "evidence": evidence}
+    if isinstance(error, ApprovalRequired) and error.candidate:
+        told["candidate"] = candidate_as_data(error.candidate)
     return told
 
 
