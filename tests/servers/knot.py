@@ -55,13 +55,12 @@ TTL = 300
 """Seconds for which a zone's records may be kept, where it does not say otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Knot:
-    """A running server. `anchors` are the keys of the signed zones, as lines of a zone file."""
+@dataclass(frozen=True)
+class NameServer:
+    """A running server of DNS."""
 
     address: str
     port: int
-    anchors: Mapping[str, str]
     root: Path
 
     @property
@@ -72,6 +71,13 @@ class Knot:
     def log(self) -> str:
         """All that it said so far."""
         return logs(self.root)
+
+
+@dataclass(frozen=True)
+class Knot(NameServer):
+    """One that knows zones. `anchors` are the keys of the signed ones, as lines of a zone file."""
+
+    anchors: Mapping[str, str]
 
 
 def unavailable() -> str | None:
@@ -111,7 +117,8 @@ def running(
             return all(_answers(zone, address=address, port=port) for zone in zones)
 
         with daemon("knotd", "-c", str(conf), log=path / "knot.log", ready=ready):
-            yield Knot(address, port, {zone: _key(zone, address=address, port=port) for zone in signed}, path)
+            anchors = {zone: _key(zone, address=address, port=port) for zone in signed}
+            yield Knot(address, port, path, anchors)
 
 
 def free_port(address: str = LOOPBACK) -> int:

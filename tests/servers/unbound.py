@@ -3,15 +3,14 @@
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import dns.exception
 import dns.message
 import dns.query
 
-from tests.servers.knot import free_port
-from tests.servers.requirements import LOOPBACK, daemon, home, logs
+from tests.servers.knot import NameServer, free_port
+from tests.servers.requirements import LOOPBACK, daemon, home
 
 # Nothing is asked outside the stubs: all else does not exist.
 _CONF = """\
@@ -47,22 +46,8 @@ stub-zone:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Unbound:
+class Unbound(NameServer):
     """A running resolver."""
-
-    address: str
-    port: int
-    root: Path
-
-    @property
-    def resolver(self) -> str:
-        """The resolver as `Discovery.resolver` names it."""
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
-
-    def log(self) -> str:
-        """All that it said so far."""
-        return logs(self.root)
 
 
 def unavailable() -> str | None:
