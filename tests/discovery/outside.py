@@ -28,7 +28,7 @@ class Fake(Outside):
         self.asked.append(question)
         answer = self.answers.get(question, _nothing(question))
         if isinstance(answer, Missed):
-            raise Missed(answer.answer, answer.said)
+            raise Missed(answer.answer, answer.said, status=answer.status)
         return answer
 
     async def srv(self, name: str) -> Records[Srv]:
@@ -47,7 +47,7 @@ class Fake(Outside):
         self.asked.append(("alias", host))
         answer = self.answers.get(("alias", host))
         if isinstance(answer, Missed):
-            raise Missed(answer.answer, answer.said)
+            raise Missed(answer.answer, answer.said, status=answer.status)
         assert answer is None or isinstance(answer, str)
         return answer
 
@@ -73,9 +73,11 @@ class Somewhere:
         self.fake.asked.clear()
 
 
-def missed(answer: Answer = Answer.ABSENT, said: str = "the name does not exist") -> Missed:
+def missed(
+    answer: Answer = Answer.ABSENT, said: str = "the name does not exist", status: int | None = None
+) -> Missed:
     """An answer that is of no use."""
-    return Missed(answer, said)
+    return Missed(answer, said, status=status)
 
 
 def records(*found: R, signed: bool = False, lifetime: float = 3600.0) -> Records[R]:
@@ -86,4 +88,4 @@ def records(*found: R, signed: bool = False, lifetime: float = 3600.0) -> Record
 def _nothing(question: str | tuple[str, str]) -> Missed:
     """Mozilla's database is there, and has nothing; all else does not exist."""
     known = isinstance(question, str) and question.startswith(ISPDB)
-    return missed(said="404: nothing there") if known else missed()
+    return missed(said="404: nothing there", status=404) if known else missed()

@@ -25,7 +25,7 @@ FINDERS = {
     Source.ISPDB: (ispdb.find, DATABASE, Trust.DIRECTORY),
 }
 EVERY_FINDER = pytest.mark.parametrize("source", FINDERS)
-BAD_REQUEST = Missed(Answer.ABSENT, "400: bad request")
+BAD_REQUEST = Missed(Answer.ABSENT, "400: bad request", status=400)
 
 
 def find(source: Source, said: Said | None = None) -> tuple[Finding, Fake]:
@@ -72,7 +72,7 @@ def test_a_database_that_has_no_address_has_not_said_that_it_knows_nothing() -> 
 @EVERY_FINDER
 @pytest.mark.parametrize("answer", [Answer.UNANSWERED, Answer.UNPROVEN, Answer.UNUSABLE, Answer.ABSENT])
 def test_the_way_in_which_an_answer_was_missed_is_kept(source: Source, answer: Answer) -> None:
-    finding, outside = find(source, missed(answer, "500: internal server error"))
+    finding, outside = find(source, missed(answer, "500: internal server error", 500))
     assert [(it.answer, it.said) for it in finding.evidence] == [(answer, "500: internal server error")]
     assert len(outside.asked) == 1
 
@@ -148,7 +148,7 @@ def test_a_server_that_wants_an_address_is_told_a_made_up_one() -> None:
 
 @pytest.mark.parametrize("said", ["404: nothing there", "401: unauthorized", "500: internal server error"])
 def test_it_is_told_so_only_where_it_asks_for_it(said: str) -> None:
-    _, outside = own({OWN: missed(Answer.ABSENT, said)})
+    _, outside = own({OWN: missed(Answer.ABSENT, said, int(said[:3]))})
     assert outside.asked == [OWN]
 
 

@@ -27,7 +27,7 @@ EVERYBODY = (AUTOCONFIG, WELL_KNOWN, ISPDB, SUBMISSIONS, SUBMISSION, MX)
 
 SILENCE = missed(Answer.UNANSWERED, "no answer")
 NOBODY_LISTENS = missed(Answer.REFUSED, "example.com: connection refused")
-NOT_THERE = missed(Answer.ABSENT, "404: nothing there")
+NOT_THERE = missed(Answer.ABSENT, "404: nothing there", 404)
 A_WEB_PAGE = missed(Answer.UNUSABLE, "a web page, not a configuration")
 AN_IMPOSTOR = missed(Answer.UNPROVEN, "it is for *.example.com, not for autoconfig.example.com")
 CLOSED = records(Srv(0, 0, 0, ""))

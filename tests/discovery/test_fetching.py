@@ -132,7 +132,15 @@ STATUSES: dict[int, Said] = {
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_status_says_whether_it_is_for_good(status: int, server: Https) -> None:
     server.answers["localhost/"] = reply("<clientConfig/>", status=status)
-    assert missed(server.url(), ca=server.ca) == STATUSES[status]
+    with pytest.raises(Missed) as info:
+        got(server.url(), ca=server.ca)
+    assert (info.value.answer, info.value.said, info.value.status) == (*STATUSES[status], status)
+
+
+def test_where_no_server_said_anything_there_is_no_status() -> None:
+    with pytest.raises(Missed) as info:
+        got(f"https://127.0.0.1:{free_port()}/", ca=None)
+    assert info.value.status is None
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

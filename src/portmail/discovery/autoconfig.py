@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from http import HTTPStatus
 from urllib.parse import quote
 
 from portmail.candidate import FULL_ADDRESS, LOCAL_PART, Finding, Source, Trust
@@ -21,22 +22,25 @@ _NOBODY = "portmail"
 async def find(domain: str, *, outside: Outside) -> Finding:
     """The servers that the file names. `domain` is in A-labels, lower case."""
     url = f"https://autoconfig.{domain}/mail/config-v1.1.xml"
-    finding = await _ask(url, domain=domain, outside=outside)
-    if not finding.evidence[0].said.startswith("400"):
-        return finding
+    try:
+        return await _ask(url, domain=domain, outside=outside)
+    except Missed as missed:
+        first = missing(missed, source=Source.AUTOCONFIG, asked=url)
+        if missed.status != HTTPStatus.BAD_REQUEST:
+            return first
     url += f"?emailaddress={quote(f'{_NOBODY}@{domain}', safe='')}"
-    again = await _ask(url, domain=domain, outside=outside)
-    return replace(again, evidence=finding.evidence + again.evidence)
+    try:
+        again = await _ask(url, domain=domain, outside=outside)
+    except Missed as missed:
+        again = missing(missed, source=Source.AUTOCONFIG, asked=url)
+    return replace(again, evidence=first.evidence + again.evidence)
 
 
 async def _ask(url: str, *, domain: str, outside: Outside) -> Finding:
-    source, trust = Source.AUTOCONFIG, Trust.OWNER
-    try:
-        page = await outside.fetch(url)
-        config = _for_anybody(read(page.body), domain=domain)
-        return told(config, page=page, domain=domain, source=source, trust=trust, asked=url)
-    except Missed as missed:
-        return missing(missed, source=source, asked=url)
+    """Raises `Missed`."""
+    page = await outside.fetch(url)
+    config = _for_anybody(read(page.body), domain=domain)
+    return told(config, page=page, domain=domain, source=Source.AUTOCONFIG, trust=Trust.OWNER, asked=url)
 
 
 def _for_anybody(config: ClientConfig, *, domain: str) -> ClientConfig:

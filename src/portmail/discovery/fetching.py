@@ -226,10 +226,11 @@ def _moves(response: HTTPResponse) -> bool:
     if status in _MOVED:
         return True
     if status in _GONE:
-        raise Missed(Answer.ABSENT, f"{status}: nothing there")
+        raise Missed(Answer.ABSENT, f"{status}: nothing there", status=status)
     answer = Answer.UNANSWERED if status in _LATER else _ANSWERS.get(status // 100, Answer.UNUSABLE)
     known = status in HTTPStatus.__members__.values()
-    raise Missed(answer, f"{status}: {HTTPStatus(status).phrase.lower()}" if known else f"status {status}")
+    said = f"{status}: {HTTPStatus(status).phrase.lower()}" if known else f"status {status}"
+    raise Missed(answer, said, status=status)
 
 
 def _location(response: HTTPResponse) -> str:

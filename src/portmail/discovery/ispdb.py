@@ -30,6 +30,6 @@ async def _fetch(url: str, *, outside: Outside) -> Page:
     try:
         return await outside.fetch(url)
     except Missed as missed:
-        if missed.answer is Answer.ABSENT and not missed.said[:1].isdigit():  # by no status of its own
+        if missed.answer is Answer.ABSENT and missed.status is None:
             raise Missed(Answer.UNANSWERED, f"{missed.said}: is there a network?") from None
         raise

@@ -11,12 +11,16 @@ R = TypeVar("R")
 
 
 class Missed(Exception):
-    """A question had no answer that is of use. `answer` says in which way, `said` in words. Never leaves."""
+    """A question had no answer that is of use. `answer` says in which way, `said` in words. Never leaves.
 
-    def __init__(self, answer: Answer, said: str) -> None:
+    `status` is what an https server said, None where none said anything.
+    """
+
+    def __init__(self, answer: Answer, said: str, *, status: int | None = None) -> None:
         super().__init__(said)
         self.answer = answer
         self.said = said
+        self.status = status
 
 
 class Records(NamedTuple, Generic[R]):
