@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
-from portmail.sandbox import Sandbox, listeners
+from portmail.sandbox import Received, Sandbox, listeners
 from portmail.sandbox.certificates import Authority
 from tests.servers.clients import connected, logged_in, reply_of, secured, trusting
 
@@ -156,6 +157,55 @@ def test_a_rejected_recipient_is_refused_and_the_others_are_not(sandbox: Sandbox
         sandbox.behave()
         assert client.sendmail("", ["who@example.org"], CONTENT) == {}
     assert [message.recipients for message in sandbox.messages] == [("a@example.org",), ("who@example.org",)]
+
+
+def test_greylisting_turns_away_each_sender_and_recipient_once(sandbox: Sandbox) -> None:
+    later = (450, b"4.2.0 greylisted, try again later")
+    sandbox.greylist()
+    sandbox.reject("who@example.org")
+    with connected(sandbox, 25) as client:
+        assert _refused(client, "me@example.org") == later
+        assert _refused(client, "ME@example.org") is None
+        assert _refused(client, "me@example.org") is None
+        assert _refused(client, "you@example.org") == later
+        assert _refused(client, "you@example.org", recipient="b@example.org") == later
+        assert _refused(client, "you@example.org", recipient="B@example.org") is None
+        assert _refused(client, "", recipient="who@example.org") == (550, b"5.1.1 no such user")
+        sandbox.greylist()
+        assert _refused(client, "me@example.org") == later
+        sandbox.behave()
+        assert _refused(client, "new@example.org") is None
+    assert len(sandbox.messages) == 4
+
+
+def test_greylisting_lasts_as_long_as_it_was_told(sandbox: Sandbox) -> None:
+    times = iter([1000.0, 1000.5, 1299.0, 1300.0])
+    sandbox.greylist(seconds=300, clock=times.__next__)
+    with connected(sandbox, 25) as client:
+        for left in (300, 300, 1):
+            text = f"4.2.0 greylisted, try again in {left} seconds".encode()
+            assert _refused(client, "me@example.org") == (450, text)
+        assert _refused(client, "me@example.org") is None
+    assert len(sandbox.messages) == 1
+
+
+def _refused(
+    client: smtplib.SMTP, sender: str, *, recipient: str = "a@example.org"
+) -> tuple[int, bytes] | None:
+    """The reply by which the only recipient is refused."""
+    try:
+        client.sendmail(sender, [recipient], CONTENT)
+    except smtplib.SMTPRecipientsRefused as refusal:
+        return refusal.recipients[recipient]
+    return None
+
+
+def test_who_waits_for_a_message_is_told() -> None:
+    arrived: Queue[Received] = Queue()
+    with Sandbox(arrived=arrived.put) as telling, connected(telling, 25) as client:
+        client.sendmail("", ["a@example.org"], CONTENT)
+        assert arrived.get(timeout=5) is telling.messages[0]
+    assert arrived.empty()
 
 
 @pytest.mark.parametrize(

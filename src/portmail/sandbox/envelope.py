@@ -47,7 +47,7 @@ def rcpt(dialogue: Dialogue, argument: str) -> str:
     if not path:
         raise Refusal("501 5.1.3 a recipient has an address")
     _check_path(path, transaction)
-    if refusal := dialogue.house.faults.refusal(path):
+    if refusal := dialogue.house.faults.refusal(path, sender=transaction.sender):
         raise Refusal(refusal)
     if "CHUNKING" in dialogue.offered and dialogue.house.faults.strikes(Moment.BEFORE_DOT):
         raise dialogue.connection.abort()  # BDAT may bring the whole message in one write: too late

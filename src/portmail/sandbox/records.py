@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -74,9 +75,13 @@ class Record:
 
 
 class Ledger:
-    """All that one sandbox saw. Appending is atomic, and a reader gets a copy: no lock."""
+    """All that one sandbox saw. Appending is atomic, and a reader gets a copy: no lock.
 
-    def __init__(self) -> None:
+    `arrived` is told of every message.
+    """
+
+    def __init__(self, arrived: Callable[[Received], None] | None = None) -> None:
+        self._arrived = arrived
         self._messages: list[Received] = []
         self._records: list[Record] = []
 
@@ -93,6 +98,8 @@ class Ledger:
     def accept(self, message: Received) -> int:
         """Keep a message; return how many there are now."""
         self._messages.append(message)
+        if self._arrived is not None:
+            self._arrived(message)
         return len(self._messages)
 
     def begin(self, service: int) -> Record:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ class Sandbox(Orders):
         size_limit: octets of the largest content that is accepted.
         extensions: what EHLO offers besides STARTTLS and AUTH.
         mechanisms: what AUTH offers, in this order, as far as there are users or tokens for it.
+        arrived: called with each message that is accepted, in the thread of its connection.
 
     Without users and tokens the submission services take mail from everybody. `ca` is the PEM
     file to trust; like the ports it is there only inside the block.
@@ -61,6 +62,7 @@ class Sandbox(Orders):
         size_limit: int = 10_485_760,
         extensions: tuple[str, ...] = EXTENSIONS,
         mechanisms: tuple[str, ...] = tuple(MECHANISMS),
+        arrived: Callable[[Received], None] | None = None,
     ) -> None:
         super().__init__()
         _check_known(ports, known=SCHEMES, what="service")
@@ -69,7 +71,7 @@ class Sandbox(Orders):
         self._names = ("localhost", "127.0.0.1", "::1", host, *names)
         self._wanted = ports
         self._users = users
-        self._ledger = Ledger()
+        self._ledger = Ledger(arrived)
         self._house = partial(
             House,
             accounts=Accounts(users, tokens),
