@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     )
     from portmail.cause import Cause
     from portmail.composing import compose
-    from portmail.content import AnyMessage
+    from portmail.content import AnyMessage, Enveloped
     from portmail.errors import (
         AddressError,
         ApprovalRequired,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         UsernameRequired,
     )
     from portmail.failure import Failure, Phase
-    from portmail.receipt import Attempt, Receipt
+    from portmail.receipt import Attempt, Connected, Receipt
     from portmail.reply import Reply
     from portmail.retry import Retry
     from portmail.route import Route
@@ -70,7 +70,7 @@ _HOMES = {
     "candidate": ("Answer", "Candidate", "Evidence", "Findings", "Login", "Rejection", "Source", "Trust"),
     "cause": ("Cause",),
     "composing": ("compose",),
-    "content": ("AnyMessage",),
+    "content": ("AnyMessage", "Enveloped"),
     "errors": (
         "AddressError",
         "ApprovalRequired",
@@ -104,7 +104,7 @@ _HOMES = {
         "UsernameRequired",
     ),
     "failure": ("Failure", "Phase"),
-    "receipt": ("Attempt", "Receipt"),
+    "receipt": ("Attempt", "Connected", "Receipt"),
     "reply": ("Reply",),
     "retry": ("Retry",),
     "route": ("Route",),
@@ -131,6 +131,7 @@ __all__ = [
     "Cause",
     "CertificateFileError",
     "ConfigurationError",
+    "Connected",
     "ContentError",
     "CredentialsOnRelay",
     "CredentialsUnavailable",
@@ -139,6 +140,7 @@ __all__ = [
     "Discovery",
     "DiscoveryError",
     "DiscoveryIncomplete",
+    "Enveloped",
     "Evidence",
     "ExtensionMissing",
     "Failure",

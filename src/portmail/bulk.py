@@ -19,7 +19,7 @@ from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
 from portmail import log
-from portmail.content import AnyMessage
+from portmail.content import AnyMessage, Enveloped
 from portmail.delivery import Delivery
 from portmail.errors import (
     AuthenticationFailed,
@@ -33,7 +33,7 @@ from portmail.receipt import Receipt
 from portmail.settings import Settings
 from portmail.submission import Submission, prepared
 
-M = TypeVar("M", bound=AnyMessage)
+M = TypeVar("M", bound=AnyMessage | Enveloped)
 
 BeforeCommit: TypeAlias = Callable[[M], None]
 """Called right before the octets leave that commit this message; it must be quick."""

@@ -40,6 +40,16 @@ _SUMMARY: Mapping[type[errors.DeliveryError], str] = {
     errors.InDoubt: "In doubt: the message was handed over, but no answer came. It may have been accepted.",
 }
 
+_UNCONNECTED: Mapping[type[errors.DeliveryError], str] = {
+    errors.Unreachable: "Not connected: no route is open.",
+    errors.InsecureChannel: "Not connected: no secure route. No credential was shown.",
+    errors.AuthenticationFailed: "Not connected: the server refused the login.",
+    errors.NoMechanism: "Not connected: no way to log in. The credentials were not shown.",
+    errors.CredentialsUnavailable: "Not connected: the password or token could not be fetched.",
+    errors.Rejected: "Not connected: the server refused the connection.",
+}
+"""The same, where there was no message yet."""
+
 _TURNED_AWAY = "Not sent: the server refused the connection."
 
 _ADVICE: Mapping[type[errors.DeliveryError], str] = {
@@ -131,7 +141,8 @@ def _retry_after(failure: Failure) -> float | None:
 
 def _text(kind: type[errors.DeliveryError], *, failure: Failure, walk: Walk) -> str:
     turned_away = kind is errors.Rejected and failure.phase in OPENING
-    lines = [_TURNED_AWAY if turned_away else _SUMMARY[kind]]
+    summary = _TURNED_AWAY if turned_away else _SUMMARY[kind]
+    lines = [summary if walk.message_id else _UNCONNECTED.get(kind, summary)]
     lines += [f"  {attempt}" for attempt in walk.earlier]
     lines += ["  and again, a little later:"] if walk.earlier else []
     lines += [f"  {attempt}" for attempt in walk.attempts]

@@ -24,6 +24,7 @@ from portmail.canonical import (
     stuffed_blocks_of,
     whole_lines,
 )
+from portmail.envelope import Mailbox
 from portmail.errors import HeaderError
 from portmail.flattening import HIDDEN, Flat, written
 from portmail.folding import address_field
@@ -33,6 +34,18 @@ from portmail.reply import printable
 
 AnyMessage: TypeAlias = EmailMessage | Message | bytes | os.PathLike[str]
 """What can be sent: an `EmailMessage`, an old `Message`, a whole message in octets, or its file's path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enveloped:
+    """A message with an envelope of its own, for `send_many`: what `sender=` and `recipients=` are to `send`.
+
+    `sender=""` is the null reverse-path; None takes what the header says.
+    """
+
+    message: AnyMessage
+    sender: str | Mailbox | None = None
+    recipients: Iterable[str | Mailbox] | None = None
 
 _NEEDED = {"date", "from", "message-id"}
 _EMPTY_LINE = re.compile(rb"^\r?\n|(?<=\n)\r?\n")

@@ -22,6 +22,7 @@ _LETTERS = frozenset(string.ascii_letters)
 _LDH = _LETTERS | frozenset(string.digits + "-")  # RFC 5890 section 2.3.1
 _ATEXT = _LDH | frozenset("!#$%&'*+/=?^_`{|}~")  # RFC 5322 section 3.2.3
 _ENCODED_WORD = re.compile(r"=\?[^?]+\?[bq]\?[^?]*\?=", re.IGNORECASE)
+_JOINERS = frozenset("\u200c\u200d")
 _LONGEST_LOCAL, _LONGEST = 64, 254  # octets (RFC 5321 sections 4.5.3.1.1 and 4.5.3.1.3, without < and >)
 
 
@@ -49,8 +50,8 @@ class Envelope(NamedTuple):
     recipients: tuple[Mailbox, ...]
 
     @classmethod
-    def of(cls, *, sender: str, recipients: Iterable[str]) -> Envelope:
-        """Check every address; `sender=""` is the null reverse-path.
+    def of(cls, *, sender: str | Mailbox, recipients: Iterable[str | Mailbox]) -> Envelope:
+        """Check every address that is not checked yet; `sender=""` is the null reverse-path.
 
         Raises:
             AddressError: an address that cannot travel; the text names it.
@@ -72,12 +73,28 @@ class Envelope(NamedTuple):
         return not all(map(str.isascii, paths))
 
 
-def mailbox(address: str) -> Mailbox:
+def local_mailbox(name: str) -> Mailbox:
+    """A mailbox without a domain, such as `root`: its server adds one (RFC 6409 section 8.1), or refuses it.
+
+    Raises:
+        AddressError: it is no plain word.
+    """
+    if "@" in name:
+        raise AddressError(f"{name!r} is no local name: it holds an @")
+    text, path = mailbox(f"{name}@localhost")
+    return Mailbox(text.rpartition("@")[0], path.rpartition("@")[0])
+
+
+def mailbox(address: str | Mailbox) -> Mailbox:
     """Check an address: syntax only, no DNS; private domains (`root@localhost`, `ops@intranet`) are fine.
+
+    What is a `Mailbox` was checked already.
 
     Raises:
         AddressError: it cannot travel; the text says what to change.
     """
+    if isinstance(address, Mailbox):
+        return address
     if not isinstance(address, str):
         raise AddressError(f"{address!r} is no address: give a str like me@example.org")
     return _mailbox(address)
@@ -177,10 +194,26 @@ def _is_private(domain: str) -> bool:
     return single or any(f".{domain.lower()}".endswith(f".{name}") for name in SPECIAL_USE_DOMAIN_NAMES)
 
 
+def _has_joiners(domain: str) -> bool:
+    """Whether A-labels stand for letters with joiners between them, as in RFC 5892 A.1 and A.2."""
+    if not domain.isascii() or "xn--" not in domain.lower():
+        return False
+    import idna
+
+    try:
+        return not _JOINERS.isdisjoint(idna.decode(domain))
+    except idna.IDNAError:
+        return False
+
+
 def _validated(address: str, *, private: bool) -> tuple[str, str, str]:
     """(local part, domain, domain in A-labels), normalized."""
     from email_validator import EmailNotValidError, validate_email  # costs more than all else that is loaded
 
+    if _has_joiners(domain_of := address.rpartition("@")[2]):
+        # Invisible, but right where they are: as A-labels there is no doubt about them.
+        local, _, _ = _validated(f"{address.removesuffix(domain_of)}{_NEUTRAL[1:]}", private=False)
+        return local, domain_of.lower(), domain_of.lower()
     # Mail is submitted inside companies and test networks too. email-validator can be told so
     # only by changing a list that the whole process shares; instead, such a domain is checked
     # as a subdomain of one that it takes.

@@ -24,6 +24,8 @@ from portmail.verdict import Verdict, judge
 class Job:
     """One message, or its left recipients, on the way to a server; `done` is called once, at the end.
 
+    Without a submission it waits for a connection, and is done when there is one.
+
     Attributes:
         attempts: every route tried since the job was made; the last one decides.
         excluded: routes that answered that they are not made for this message.
@@ -51,7 +53,7 @@ class Job:
 
     def __init__(
         self,
-        submission: Submission,
+        submission: Submission | None,
         *,
         deadline: Deadline,
         danger: asyncio.Event,
@@ -72,6 +74,11 @@ class Job:
         self.because: BaseException | None = None
         self.error: Exception | None = None
         self._since = time.monotonic()
+
+    @property
+    def message_id(self) -> str:
+        """The Message-ID of what is sent."""
+        return self.submission.content.message_id if self.submission else ""
 
     @property
     def verdict(self) -> Verdict:
@@ -95,9 +102,11 @@ class Job:
         """Seconds since it was made."""
         return time.monotonic() - self._since
 
-    def begin(self, carrier: Carrier, *, anonymous: bool) -> Transaction:
-        """The transaction for this connection."""
+    def begin(self, carrier: Carrier, *, anonymous: bool) -> Transaction | None:
+        """The transaction for this connection; None where nothing is to be sent."""
         self.carrier = carrier
+        if self.submission is None:
+            return None
         self.transaction = Transaction(
             self.submission,
             deadline=self.deadline,
@@ -115,8 +124,9 @@ class Job:
 
     def fault(self, exc: Exception) -> None:
         """portmail itself failed with it: the job is over, and that is told."""
-        message_id, attempts = self.submission.content.message_id, tuple(self.attempts)
-        self.error = broken_off(exc, message_id=message_id, transaction=self.transaction, attempts=attempts)
+        self.error = broken_off(
+            exc, message_id=self.message_id, transaction=self.transaction, attempts=tuple(self.attempts)
+        )
         if hasattr(self, "done"):  # it is taken away when it is called
             self.done(self)
 
@@ -126,4 +136,4 @@ class Job:
         tried = Attempt(route, phase, failure, verdict, self.waited)
         self.attempts.append(tried)
         if failure is not None or log.EVENTS.isEnabledFor(logging.INFO):
-            log.attempt(tried, message_id=self.submission.content.message_id)
+            log.attempt(tried, message_id=self.message_id)

@@ -29,7 +29,7 @@ class Opener:
         stopped: Callable[[], None],
     ) -> None:
         self._settings = settings
-        self._verified = verified_context(tls_ca=settings.tls_ca, client_cert=settings.client_cert)
+        self._verified = verified_context(**settings.pem_files)
         self._arrived = arrived
         self._stopped = stopped
         self._walks: dict[asyncio.Task[None], Job] = {}
@@ -91,7 +91,7 @@ class Opener:
         except Exception as exc:  # noqa: BLE001  # told to those who wait
             reached = Reached(error=exc)
         for attempt in reached.attempts:
-            log.attempt(attempt, message_id=job.submission.content.message_id)
+            log.attempt(attempt, message_id=job.message_id)
         self._forget(task)
         self._arrived(reached, job)
 

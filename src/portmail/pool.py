@@ -95,14 +95,16 @@ class Pool:
             return None
         if not self._crew.may_begin(carrier, bound=self._pace.bound):
             return None
-        job = self._waiting.first(carrier.session.route)
-        if job is None:
-            return None
-        self._crew.work(carrier)
-        transaction = job.begin(carrier, anonymous=self._settings.credentials is None)
-        self._jobs[transaction] = job  # from here on, a fault of ours is told
-        self._waiting.remove(job)
-        return transaction
+        while (job := self._waiting.first(carrier.session.route)) is not None:
+            transaction = job.begin(carrier, anonymous=self._settings.credentials is None)
+            if transaction is not None:
+                self._crew.work(carrier)
+                self._jobs[transaction] = job  # from here on, a fault of ours is told
+                self._waiting.remove(job)
+                return transaction
+            self._waiting.remove(job)
+            job.done(job)
+        return None
 
     def ended(self, carrier: Carrier, transaction: Transaction) -> None:
         """A transaction is over: its job is done, or goes on elsewhere."""

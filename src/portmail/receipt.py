@@ -1,4 +1,4 @@
-"""What became of a message? `Receipt`, and `Attempt`: one route tried and how it ended."""
+"""What became of a message? `Receipt`, `Attempt`: one route tried and how it ended, and `Connected`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,19 @@ class Attempt:
     def __str__(self) -> str:
         how = str(self.error) if self.error else "accepted"
         return f"{self.route}: {how} ({self.seconds:.1f} s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection is ready for messages: by which route, what it proved, what was tried before it.
+
+    `tls` is None where it is unencrypted, `logged_in` whether the server took our credentials.
+    """
+
+    route: Route
+    tls: TlsEvidence | None
+    logged_in: bool
+    attempts: tuple[Attempt, ...]
 
 
 @dataclass(frozen=True, slots=True)

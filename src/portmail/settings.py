@@ -49,7 +49,7 @@ class Account(TypedDict, total=False):
     `port` and `security` name one route; `routes` names them all. `username` with `password` or
     `token` (a str, or a callable, sync or async, that returns one) are the credentials.
     `tls_ca` is a PEM file added to the system's trust store, `client_cert` a PEM file with
-    certificate and key. `local_hostname` is said in EHLO. `timeouts` is seconds for the whole
+    certificate and key, which may also be in a file of its own, `client_key`. `local_hostname` is said in EHLO. `timeouts` is seconds for the whole
     submission, or `Timeouts`; `retry` a `Retry`, or None for none. `pool_size` is how many connections
     there may be at a time. `discovery` (a `Discovery`) and `approve` (hosts, or a function of a `Candidate`)
     are for an address alone: how its server may be found.
@@ -64,6 +64,7 @@ class Account(TypedDict, total=False):
     routes: Sequence[Route] | None
     tls_ca: PathLike | None
     client_cert: PathLike | None
+    client_key: PathLike | None
     local_hostname: str | None
     timeouts: float | Timeouts | None
     retry: Retry | None
@@ -90,6 +91,7 @@ class Settings:
     sender: str | None = None
     tls_ca: Path | None = None
     client_cert: Path | None = None
+    client_key: Path | None = None
     local_hostname: str | None = None
     timeouts: Timeouts = DEFAULT_TIMEOUTS
     retry: Retry | None = DEFAULT_RETRY
@@ -105,8 +107,15 @@ class Settings:
             raise ConfigurationError("retry is a portmail.Retry(...), or None for none")
         if not isinstance(self.pool_size, int) or isinstance(self.pool_size, bool) or self.pool_size < 1:
             raise ConfigurationError(f"pool_size={self.pool_size!r} must be a whole number from 1")
+        if self.client_key and not self.client_cert:
+            raise ConfigurationError("client_key= is the key of client_cert=: give that, too")
         if self.credentials:
             refuse_weak(self.routes)
+
+    @property
+    def pem_files(self) -> Mapping[str, Path | None]:
+        """The files that a TLS context is made of, by the names of their arguments."""
+        return {"tls_ca": self.tls_ca, "client_cert": self.client_cert, "client_key": self.client_key}
 
 
 def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Settings:
@@ -136,6 +145,7 @@ def from_arguments(address: str | None = None, **wishes: Unpack[Wishes]) -> Sett
         sender=_checked_sender(wishes.get("sender") or address),
         tls_ca=_path("tls_ca", wish=wishes.get("tls_ca")),
         client_cert=_path("client_cert", wish=wishes.get("client_cert")),
+        client_key=_path("client_key", wish=wishes.get("client_key")),
         local_hostname=_checked_local_hostname(wishes.get("local_hostname")),
         timeouts=Timeouts.of(wishes.get("timeouts")),
         retry=wishes.get("retry", DEFAULT_RETRY),

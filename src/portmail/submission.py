@@ -8,8 +8,8 @@ from email.message import Message
 from typing import TYPE_CHECKING, NamedTuple
 
 from portmail.addresses import check_replies, one_address, recipients_in, sender_in
-from portmail.content import AnyMessage, Content, content_of, headers_of, opened
-from portmail.envelope import Envelope
+from portmail.content import AnyMessage, Content, Enveloped, content_of, headers_of, opened
+from portmail.envelope import Envelope, Mailbox
 from portmail.errors import AddressError, ContentError, PortmailError
 from portmail.offloading import in_a_daemon_thread
 
@@ -34,10 +34,10 @@ class Submission(NamedTuple):
     @classmethod
     def of(
         cls,
-        message: AnyMessage,
+        message: AnyMessage | Enveloped,
         *,
-        sender: str | None = None,
-        recipients: Iterable[str] | None = None,
+        sender: str | Mailbox | None = None,
+        recipients: Iterable[str | Mailbox] | None = None,
         default_sender: str | None = None,
     ) -> Submission:
         """Check the message and take its envelope from the header where none is given.
@@ -48,6 +48,9 @@ class Submission(NamedTuple):
             AddressError: an address or header that cannot travel, or no sender or recipient at all.
             ContentError: it is no message, its file cannot be read, or no server could take it.
         """
+        if isinstance(message, Enveloped):
+            sender, recipients = message.sender, message.recipients
+            message = message.message
         try:
             return cls._checked(
                 _loaded(message), sender=sender, recipients=recipients, default_sender=default_sender
@@ -62,14 +65,14 @@ class Submission(NamedTuple):
         cls,
         message: Message | bytes,
         *,
-        sender: str | None,
-        recipients: Iterable[str] | None,
+        sender: str | Mailbox | None,
+        recipients: Iterable[str | Mailbox] | None,
         default_sender: str | None,
     ) -> Submission:
         draft: Message | Flat = opened(message) if isinstance(message, bytes) else message
         headers = headers_of(draft)
         # What From says where it is missing; it may have a display name.
-        written = default_sender or sender or ""
+        written = default_sender or (sender.text if isinstance(sender, Mailbox) else sender) or ""
         author = sender_in(headers) if sender is None else sender
         if sender is None and not author and written:
             author = one_address("sender", text=written).addr_spec
@@ -86,10 +89,10 @@ class Submission(NamedTuple):
 
 
 async def prepared(
-    message: AnyMessage,
+    message: AnyMessage | Enveloped,
     *,
-    sender: str | None = None,
-    recipients: Iterable[str] | None = None,
+    sender: str | Mailbox | None = None,
+    recipients: Iterable[str | Mailbox] | None = None,
     default_sender: str | None = None,
 ) -> Submission:
     """`Submission.of` for a running loop: what takes long is done in a thread."""
@@ -100,7 +103,9 @@ async def prepared(
     return await in_a_daemon_thread(prepare) if _takes_long(message) else prepare()
 
 
-def _takes_long(message: AnyMessage) -> bool:
+def _takes_long(message: AnyMessage | Enveloped) -> bool:
+    if isinstance(message, Enveloped):
+        return _takes_long(message.message)
     if isinstance(message, Message):
         return _length_kept(message) > _LARGE
     return isinstance(message, os.PathLike) or (isinstance(message, bytes) and len(message) > _LARGE)

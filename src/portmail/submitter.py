@@ -21,9 +21,10 @@ from portmail.transports.tls import verified_context, verifying
 if TYPE_CHECKING:
     from portmail.bulk import BeforeCommit, Bulk, M, Result
     from portmail.candidate import Findings
-    from portmail.content import AnyMessage
+    from portmail.content import AnyMessage, Enveloped
+    from portmail.envelope import Mailbox
     from portmail.errand import GiveUp, Tell
-    from portmail.receipt import Receipt
+    from portmail.receipt import Connected, Receipt
     from portmail.submission import Submission
 
 
@@ -82,11 +83,11 @@ class _Door:
         self.settings = settings
         try:
             room_for_descriptors()
-            with verifying(tls_ca=settings.tls_ca, client_cert=settings.client_cert):
+            with verifying(**settings.pem_files):
                 self._prepare()
         except OSError as exc:  # what is needed cannot be loaded
             raise Unreachable(f"Not sent: no submitter can be made here: {exc}", temporary=True) from exc
-        verified_context(tls_ca=settings.tls_ca, client_cert=settings.client_cert)  # complains now
+        verified_context(**settings.pem_files)  # complains now
 
     def _prepare(self) -> None:
         from portmail.delivery import Delivery
@@ -130,6 +131,11 @@ class _Door:
             raise
         return await self._delivery(submission, pool=pool, deadline=deadline).deliver()
 
+    async def _connect(self) -> Connected:
+        from portmail.connecting import Connecting
+
+        return await Connecting(self.settings, pools=self._pools).connect()
+
     async def _bulk(self, before_commit: BeforeCommit[M] | None) -> Bulk[M]:
         from portmail.bulk import Bulk
 
@@ -149,7 +155,8 @@ class AsyncSubmitter(_Door):
         username, password, token: who you are; password or token is a str, or a callable (sync or
             async) that returns one when it is needed.
         sender: the default sender.
-        tls_ca, client_cert: PEM files: a CA trusted besides the system's, your certificate with key.
+        tls_ca, client_cert, client_key: PEM files: a CA trusted besides the system's, your certificate,
+            and its key, if that is in a file of its own.
         local_hostname: what is said in EHLO.
         timeouts: seconds for the whole submission, or `Timeouts`.
         retry: `Retry`, or None for none.
@@ -166,10 +173,10 @@ class AsyncSubmitter(_Door):
 
     async def send(
         self,
-        message: AnyMessage,
+        message: AnyMessage | Enveloped,
         *,
-        sender: str | None = None,
-        recipients: Iterable[str] | None = None,
+        sender: str | Mailbox | None = None,
+        recipients: Iterable[str | Mailbox] | None = None,
     ) -> Receipt:
         """Submit one message: an `EmailMessage`, a `Message`, octets, or the path of an .eml file.
 
@@ -197,6 +204,7 @@ class AsyncSubmitter(_Door):
     ) -> AsyncGenerator[Result[M]]:
         """Submit many messages; yields a `Result` for every one, in the order in which they finish.
 
+        One with an envelope of its own is an `Enveloped(message, sender=…, recipients=…)`.
         `messages` is never read far ahead: some tens of messages are under way at a time. A failure of
         one never fails the others, except that what the server refuses of the account (a wrong
         password) is not tried for each message again. To stop early and still hear what became of
@@ -228,6 +236,16 @@ class AsyncSubmitter(_Door):
         finally:
             feeding.cancel()
             bulk.close()
+
+    async def connect(self) -> Connected:
+        """Have a connection ready, logged in where there are credentials: the next message goes at once.
+
+        Says nothing of a message. Where one is open, it is that one.
+
+        Raises:
+            DeliveryError: none can be opened; the subclass says why.
+        """
+        return await self._connect()
 
     async def discover(self) -> Findings:
         """Look for the server of the address now, and tell what was found and how it is known. Sends nothing.
@@ -268,10 +286,10 @@ class Submitter(_Door):
 
     def send(
         self,
-        message: AnyMessage,
+        message: AnyMessage | Enveloped,
         *,
-        sender: str | None = None,
-        recipients: Iterable[str] | None = None,
+        sender: str | Mailbox | None = None,
+        recipients: Iterable[str | Mailbox] | None = None,
     ) -> Receipt:
         """Submit one message. Arguments, result and errors are those of `AsyncSubmitter.send`."""
         if sys.is_finalizing():  # nothing can be imported any more
@@ -315,6 +333,10 @@ class Submitter(_Door):
                 raise batches.error
         finally:
             self._loop.soon(bulk.close)
+
+    def connect(self) -> Connected:
+        """Have a connection ready. Result and errors are those of `AsyncSubmitter.connect`."""
+        return self._loop.run(self._connect)
 
     def discover(self) -> Findings:
         """Look for the address's server now. Result and errors are those of `AsyncSubmitter.discover`."""

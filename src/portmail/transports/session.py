@@ -20,6 +20,9 @@ _NO_EHLO = (500, 501, 502, 504, 550)
 """How a server says that it has no EHLO (RFC 5321 section 4.1.4)."""
 
 
+CLEAR_AUTH = "it takes passwords in clear, which nobody is to show it"
+"""What is told of a server that offers AUTH and no STARTTLS."""
+
 _BROKEN_OFF = (Cause.NO_REPLY, Cause.LOST)
 
 
@@ -108,8 +111,7 @@ async def _starttls(
     required = route.security is Security.STARTTLS
     if "STARTTLS" not in extensions:
         if required:
-            masked = f"{extensions.masked} in its place: blotted out on the way" if extensions.masked else ""
-            raise RouteFailed(Failure(Phase.TLS, Cause.STARTTLS_NOT_OFFERED, masked))
+            raise RouteFailed(Failure(Phase.TLS, Cause.STARTTLS_NOT_OFFERED, _in_its_place(extensions)))
         return False
     reply = await dialogue.ask(b"STARTTLS\r\n", phase=Phase.TLS)
     if reply.code != 220:
@@ -123,6 +125,13 @@ async def _starttls(
         cause = Cause.TLS_FAILED if exc.cause in _BROKEN_OFF else exc.cause  # it had promised TLS
         raise RouteFailed(Failure(Phase.TLS, cause, exc.detail)) from None
     return True
+
+
+def _in_its_place(extensions: Extensions) -> str:
+    """What a server without STARTTLS offers that tells more."""
+    if extensions.masked:
+        return f"{extensions.masked} in its place: blotted out on the way"
+    return CLEAR_AUTH if extensions.mechanisms else ""
 
 
 def _channel(wire: Wire, *, route: Route) -> Channel:

@@ -63,25 +63,29 @@ _LONGEST = 80
 """Characters of a certificate's text that are told: whoever made it can have written anything there."""
 
 
-def verified_context(*, tls_ca: Path | None = None, client_cert: Path | None = None) -> ssl.SSLContext:
+def verified_context(
+    *, tls_ca: Path | None = None, client_cert: Path | None = None, client_key: Path | None = None
+) -> ssl.SSLContext:
     """The context for every connection that must prove itself; there is no way to weaken it.
 
     Certificates must be as RFC 5280 has them, on every Python as on 3.13 and newer.
     `tls_ca` is a PEM file, or a directory of hashed ones, added to the system's trust store;
-    `client_cert` a PEM file with certificate and key.
+    `client_cert` a PEM file with certificate and key, if that is not in a file of its own, `client_key`.
 
     A file that was replaced since is read again: certificates are renewed while programs run.
 
     Raises:
         CertificateFileError: a file is missing or cannot be read.
     """
-    return _verified_context(
-        tls_ca, client_cert, _state(tls_ca, what="tls_ca"), _state(client_cert, what="client_cert")
-    )
+    files = {"tls_ca": tls_ca, "client_cert": client_cert, "client_key": client_key}
+    states = [_state(path, what=what) for what, path in files.items()]
+    return _verified_context(tls_ca, client_cert, client_key, *states)
 
 
 @contextlib.contextmanager
-def verifying(*, tls_ca: Path | None, client_cert: Path | None) -> Iterator[None]:
+def verifying(
+    *, tls_ca: Path | None, client_cert: Path | None, client_key: Path | None = None
+) -> Iterator[None]:
     """Make the first verified context of the process in a thread, while the block does something else.
 
     The thread has ended when the block has. What it raises is not told: whoever asks for the
@@ -90,7 +94,7 @@ def verifying(*, tls_ca: Path | None, client_cert: Path | None) -> Iterator[None
 
     def make() -> None:
         with contextlib.suppress(Exception):
-            verified_context(tls_ca=tls_ca, client_cert=client_cert)
+            verified_context(tls_ca=tls_ca, client_cert=client_cert, client_key=client_key)
 
     thread = threading.Thread(target=make, name="portmail-tls", daemon=True)
     # Later ones are made in the time that a thread takes to start, or nothing is left to be done beside.
@@ -116,7 +120,9 @@ def _state(path: Path | None, *, what: str) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=32)  # a cache: loading the system's trust store takes tens of milliseconds
-def _verified_context(tls_ca: Path | None, client_cert: Path | None, *_states: object) -> ssl.SSLContext:
+def _verified_context(
+    tls_ca: Path | None, client_cert: Path | None, client_key: Path | None, *_states: object
+) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8314 section 4.1
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -129,9 +135,10 @@ def _verified_context(tls_ca: Path | None, client_cert: Path | None, *_states: o
     if client_cert is not None:
         try:
             # The empty password keeps OpenSSL from asking on the terminal for the key's.
-            context.load_cert_chain(client_cert, password="")
+            context.load_cert_chain(client_cert, client_key, password="")
         except (OSError, ValueError) as exc:
-            raise CertificateFileError(f"client_cert: {client_cert}: {_why(exc)}") from None
+            files = client_cert if client_key is None else f"{client_cert} with {client_key}"
+            raise CertificateFileError(f"client_cert: {files}: {_why(exc)}") from None
     return context
 
 
