@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from portmail import __version__
-from portmail.cli import bulk, demo, discovering, sending
+from portmail.cli import bulk, demo, discovering, initializing, sandboxing, sending, sendmail
 from portmail.cli.exits import INTERRUPTED, SOFTWARE, USAGE, exit_code
 from portmail.cli.report import print_error, tell, tell_aside
 from portmail.errors import PortmailError
@@ -20,7 +20,7 @@ EPILOG = (
     "76 in doubt, 77 login or security, 78 configuration"
 )
 
-COMMANDS = (demo, sending, bulk, discovering)
+COMMANDS = (demo, sending, bulk, sendmail, discovering, initializing, sandboxing)
 """Each has NAME, HELP, `arguments(parser)` and `run(options)`, which returns the exit code."""
 
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter is no reason to fail
             stream.reconfigure(errors="backslashreplace")
     try:
-        options = _parser().parse_args(argv)
+        options = _options(sys.argv[1:] if argv is None else argv, called=sys.argv[0] if argv is None else "")
     except SystemExit as told:  # argparse has said what there is to say
         return int(told.code or 0)
     try:
@@ -55,6 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001  # a person gets a sentence, never a traceback
         tell(f"portmail: this should not happen: {type(error).__name__}: {error}", to=sys.stderr)
         return SOFTWARE
+
+
+def _options(argv: Sequence[str], *, called: str) -> argparse.Namespace:
+    given = [*sendmail.called_as(called), *argv]
+    if given[:1] == [sendmail.NAME]:  # its flags are none that argparse could read
+        return argparse.Namespace(json=False, arguments=given[1:], run=sendmail.run)
+    return _parser().parse_args(given)
 
 
 def _parser() -> argparse.ArgumentParser:
