@@ -12,6 +12,8 @@ from tests.leaks import PASSWORD, USER
 from tests.servers.postfix import WILD_PASSWORD, Postfix, running, unavailable
 from tests.servers.requirements import require
 
+pytest_plugins = ["pytester"]
+
 # No test finds what another one left behind, or what the user has.
 os.environ["PORTMAIL_CACHE"] = "off"
 
