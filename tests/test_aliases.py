@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from portmail.cli.aliases import Aliases
+from portmail.cli.sendmail.aliases import Aliases
 from portmail.errors import ConfigurationError
 
 MAP = """\

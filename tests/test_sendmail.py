@@ -14,12 +14,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from portmail.cli import main, sendmail, sendmail_desk
+from portmail.cli import main
 from portmail.cli.exits import UsageError
-from portmail.cli.sendmail_config import PLACE, Configuration
-from portmail.cli.sendmail_flags import FLAGS, Invocation, Mode, Value, parse
-from portmail.cli.sendmail_message import Draft
-from portmail.cli.sendmail_names import with_domains
+from portmail.cli.sendmail import command as sendmail
+from portmail.cli.sendmail import desk as front
+from portmail.cli.sendmail.config import PLACE, Configuration
+from portmail.cli.sendmail.flags import FLAGS, Invocation, Mode, Value, parse
+from portmail.cli.sendmail.message import Draft
+from portmail.cli.sendmail.names import with_domains
 from portmail.errors import ConfigurationError
 from portmail.sandbox import Sandbox
 from portmail.sandbox.records import Received
@@ -35,7 +37,7 @@ def run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ru
     """Run sendmail as jane (Jane Doe), with a configuration of this and the sandbox's account."""
     for name in [name for name in os.environ if name.startswith("PORTMAIL_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(sendmail_desk, "_login", lambda: ("jane", "Jane Doe"))
+    monkeypatch.setattr(front, "_login", lambda: ("jane", "Jane Doe"))
 
     def run(*arguments: str, text: bytes = b"Subject: x\n\nHello.\n", **settings: str) -> int:
         said = {"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), **DOMAIN, **settings}
@@ -771,15 +773,8 @@ def test_what_was_not_finished_is_not_sent_and_told(
 
 
 def test_other_commands_do_not_pay_for_it() -> None:
-    names = (
-        "sendmail_desk",
-        "sendmail_config",
-        "sendmail_message",
-        "sendmail_names",
-        "sendmail_smtp",
-        "aliases",
-    )
-    code = f"import sys, portmail.cli; print([n for n in {names} if 'portmail.cli.' + n in sys.modules])"
+    names = [f"portmail.cli.sendmail.{it}" for it in ("aliases", "config", "desk", "message", "names", "smtp")]
+    code = f"import sys, portmail.cli; print(sorted(set(sys.modules).intersection({names})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from portmail import __version__
-from portmail.cli import bulk, demo, discovering, initializing, sandboxing, sending, sendmail
+from portmail.cli import bulk, demo, discovering, initializing, sandboxing, sending
 from portmail.cli.exits import INTERRUPTED, SOFTWARE, USAGE, exit_code
 from portmail.cli.report import print_error, tell, tell_aside
+from portmail.cli.sendmail import command as sendmail
 from portmail.errors import PortmailError
 
 EPILOG = (

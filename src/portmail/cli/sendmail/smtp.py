@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from portmail.cli.exits import DATA, OK
 from portmail.cli.report import print_error, tell_aside
-from portmail.cli.sendmail_message import Draft
+from portmail.cli.sendmail.message import Draft
 from portmail.errors import PortmailError
 from portmail.reply import printable
 
 if TYPE_CHECKING:
-    from portmail.cli.sendmail_desk import Desk
-    from portmail.cli.sendmail_flags import Invocation
+    from portmail.cli.sendmail.desk import Desk
+    from portmail.cli.sendmail.flags import Invocation
 
 _PATH = re.compile(r"(?:FROM|TO):\s*(<[^<>]*>|[^\s<>]+)(?: .*)?", re.IGNORECASE)
 _EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")

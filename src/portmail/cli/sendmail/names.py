@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.header import Header
 
 from portmail.addresses import read_addresses
-from portmail.cli.aliases import Aliases
+from portmail.cli.sendmail.aliases import Aliases
 from portmail.errors import AddressError, ConfigurationError
 
 _NO_DOMAIN = "name.invalid"

@@ -9,7 +9,7 @@ from email.header import Header
 from typing import BinaryIO, NamedTuple
 
 from portmail.canonical import canonical, whole_lines
-from portmail.cli.sendmail_names import readable
+from portmail.cli.sendmail.names import readable
 from portmail.errors import ContentError
 
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")

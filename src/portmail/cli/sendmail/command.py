@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from portmail.cli.exits import OK, RECIPIENTS, TEMPORARY, UsageError, exit_code
 from portmail.cli.report import print_error, print_receipt, tell, tell_aside
-from portmail.cli.sendmail_flags import USAGE, Invocation, Mode, parse, table
+from portmail.cli.sendmail.flags import USAGE, Invocation, Mode, parse, table
 from portmail.errors import ContentError, PortmailError
 
 # Every command imports this module; what is for messages is imported where they are sent.
 if TYPE_CHECKING:
-    from portmail.cli.sendmail_desk import Desk
+    from portmail.cli.sendmail.desk import Desk
     from portmail.receipt import Receipt
 
 NAME = "sendmail"
@@ -52,7 +52,7 @@ def called_as(program: str) -> Sequence[str]:
 
 
 def arguments(_parser: argparse.ArgumentParser) -> None:
-    """There is nothing that argparse could read; see `sendmail_flags`."""
+    """There is nothing that argparse could read; see `flags.py`."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -73,7 +73,7 @@ def _code(error: PortmailError) -> int:
 
 
 def _send(asked: Invocation) -> int:
-    from portmail.cli.sendmail_message import Draft, message_in
+    from portmail.cli.sendmail.message import Draft, message_in
 
     if not (asked.recipients or asked.from_header):
         raise UsageError(f"nobody to send to: name recipients, or take those of the header with -t.\n{USAGE}")
@@ -95,7 +95,7 @@ def _told(receipt: Receipt, *, verbose: bool) -> int:
 
 
 def _speak_smtp(asked: Invocation) -> int:
-    from portmail.cli.sendmail_smtp import serve
+    from portmail.cli.sendmail.smtp import serve
 
     if sys.stdin is None or sys.stdout is None:
         raise ContentError("-bs speaks SMTP on standard input and output, and there are none")
@@ -121,8 +121,8 @@ def _help(_asked: Invocation) -> int:
 
 
 def _desk() -> Desk:
-    from portmail.cli.sendmail_config import Configuration
-    from portmail.cli.sendmail_desk import Desk
+    from portmail.cli.sendmail.config import Configuration
+    from portmail.cli.sendmail.desk import Desk
 
     return Desk(Configuration.read(os.environ))
 

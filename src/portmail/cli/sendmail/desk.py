@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Self
 
 from portmail.addresses import in_ascii, one_address, read_addresses
-from portmail.cli.aliases import Aliases
 from portmail.cli.exits import UsageError
-from portmail.cli.sendmail_config import Configuration
-from portmail.cli.sendmail_flags import Invocation
-from portmail.cli.sendmail_message import Draft, name_of
-from portmail.cli.sendmail_names import Names, readable, with_domains
+from portmail.cli.sendmail.aliases import Aliases
+from portmail.cli.sendmail.config import Configuration
+from portmail.cli.sendmail.flags import Invocation
+from portmail.cli.sendmail.message import Draft, name_of
+from portmail.cli.sendmail.names import Names, readable, with_domains
 from portmail.envelope import ascii_domain
 from portmail.errors import AddressError, ConfigurationError
 from portmail.folding import address_field
