@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from portmail.retry import Retry
     from portmail.route import Route
     from portmail.scripting import send
+    from portmail.sealing import Sealed, sealed, unsealed
     from portmail.search import Discovery, Validation
     from portmail.security import Security, TlsEvidence
     from portmail.settings import Account, Wishes
@@ -109,6 +110,7 @@ _HOMES = {
     "retry": ("Retry",),
     "route": ("Route",),
     "scripting": ("send",),
+    "sealing": ("Sealed", "sealed", "unsealed"),
     "search": ("Discovery", "Validation"),
     "security": ("Security", "TlsEvidence"),
     "settings": ("Account", "Wishes"),
@@ -165,6 +167,7 @@ __all__ = [
     "Result",
     "Retry",
     "Route",
+    "Sealed",
     "Security",
     "Source",
     "Submitter",
@@ -181,7 +184,9 @@ __all__ = [
     "Wishes",
     "__version__",
     "compose",
+    "sealed",
     "send",
+    "unsealed",
 ]
 
 

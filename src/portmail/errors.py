@@ -46,9 +46,15 @@ if TYPE_CHECKING:  # errors are the lowest floor: only type checkers look up fro
 
 
 class PortmailError(Exception):
-    """Every error of portmail. `temporary`: whether the same may succeed later."""
+    """Every error of portmail.
+
+    Attributes:
+        temporary: whether the same may succeed later; what a job queue asks.
+        retry_after: seconds after which a retry makes sense, None where nothing is known.
+    """
 
     temporary: bool = False
+    retry_after: float | None = None
 
 
 class ConfigurationError(PortmailError, ValueError):
@@ -150,8 +156,6 @@ class DeliveryError(PortmailError, OSError):
 
     Attributes:
         attempts: every route tried and how it ended, in order.
-        temporary: whether the same submission may succeed later; what a job queue asks.
-        retry_after: seconds after which a retry makes sense, None where nothing is known.
         message_id: the Message-ID of the message.
         decided: the attempt that decided, None where no single one did.
     """
