@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from tests.benchmarks.messages import written
 from tests.benchmarks.places import CHUNKING, PIPELINING, Place, Sink, away, sink
-from tests.benchmarks.programs import IMPORTS, NOTHING, SCRIPTS
+from tests.benchmarks.programs import IMPORTS, NOTHING, SCRIPTS, SITES
 from tests.benchmarks.rounds import Bench, alternate, each, output, rate, started, turns
 from tests.benchmarks.rows import Goal, Row, Samples
 from tests.benchmarks.worker import Job
@@ -163,6 +163,25 @@ def scripts(bench: Bench) -> Iterator[Row]:
     yield Row("a script with one message", Goal("<=", 1, _TIME), ratio, _told(seconds, "ms", factor=1e3))
 
 
+def django_site(bench: Bench) -> Iterator[Row]:
+    """`send_mail` after `send_mail`, each of which makes a backend of its own; 20 ms away."""
+    seconds: dict[str, Samples] = {}
+    connections: dict[str, int] = {}
+    count = bench.effort.site
+    with sink(bench.directory) as server, away(server.starttls, rtt=_SHORT_RTT) as place:
+        for who, text in SITES.items():
+            before = len(server.tallies())
+            program = ("-W", "ignore", "-c", text, str(place.port), place.ca, str(count))
+            seconds[who] = Samples.of(float(output(*program)) for _ in range(bench.effort.far_runs))
+            connections[who] = (len(server.tallies()) - before) // bench.effort.far_runs
+    ratio = seconds["Django's own"].median / seconds["portmail"].median
+    work = f"Django: {count} x `send_mail`, 20 ms, STARTTLS"
+    goal = Goal(">=", 3, "x the rate of Django's own backend")
+    yield Row(work, goal, ratio, _told(seconds, "s"))
+    figures = {who: str(number) for who, number in connections.items()}
+    yield Row(f"{work}: connections", Goal("<=", 1), connections["portmail"], figures)
+
+
 MEASURES: Mapping[str, Callable[[Bench], Iterator[Row]]] = MappingProxyType(
     {
         measure.__name__.replace("_", "-"): measure
@@ -179,6 +198,7 @@ MEASURES: Mapping[str, Callable[[Bench], Iterator[Row]]] = MappingProxyType(
             flat_memory,
             imports,
             scripts,
+            django_site,
         )
     }
 )

@@ -42,12 +42,14 @@ class Effort:
     """Of whole processes."""
     flood: int
     """Messages in the row that watches memory."""
+    site: int
+    """Mails of a site."""
 
 
 FULL = Effort(7, 2, near=500, near_many=3000, far=5, far_many=40, far_pool=200,
-              file=25 * 2**20, starts=15, flood=40_000)  # fmt: skip
+              file=25 * 2**20, starts=15, flood=40_000, site=40)  # fmt: skip
 QUICK = Effort(3, 1, near=200, near_many=2000, far=3, far_many=20, far_pool=100,
-               file=25 * 2**20, starts=7, flood=12_000)  # fmt: skip
+               file=25 * 2**20, starts=7, flood=12_000, site=20)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
