@@ -165,6 +165,7 @@ PORTMAIL_PASSWORD_FILE=/srv/app/portmail-password
 
 
 def test_what_readme_shows_is_what_is_printed(tmp_path: Path) -> None:
+    assert README_CONSOLE in (Path(__file__).parents[1] / "README.md").read_text("utf-8")
     export, command, *shown = README_CONSOLE.splitlines()
     program = f"{export.removeprefix('$ ')}\n{command.removeprefix('$ ')}"
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -16,7 +16,10 @@ from portmail.url import AUTO, SCHEMES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+COPIED = re.findall(r"^<!-- (\S+) -->\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+"""Pieces of files, which run where those do."""
+OWN = re.sub(r"^<!-- \S+ -->\n```\w+\n.*?^```$", "", README, flags=re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", OWN, re.MULTILINE | re.DOTALL)
 
 
 def blocks(language: str) -> list[str]:
@@ -91,6 +94,15 @@ def test_what_discover_prints_is_what_it_prints(sandbox: Sandbox) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[: len(shown)] == shown
+
+
+@pytest.mark.parametrize(("path", "piece"), COPIED, ids=[path for path, _ in COPIED])
+def test_each_piece_of_a_file_stands_in_it(path: str, piece: str) -> None:
+    """Line by line and in order; what is left out between two paragraphs is left out."""
+    lines = iter((ROOT / path).read_text("utf-8").splitlines())
+    missing = [line for line in piece.splitlines() if line not in lines]  # each search begins behind the last
+    assert missing == []
+    assert len(piece.splitlines()) < 10
 
 
 def test_every_scheme_is_in_the_table() -> None:

@@ -773,7 +773,8 @@ def test_what_was_not_finished_is_not_sent_and_told(
 
 
 def test_other_commands_do_not_pay_for_it() -> None:
-    names = [f"portmail.cli.sendmail.{it}" for it in ("aliases", "config", "desk", "message", "names", "smtp")]
+    files = ("aliases", "config", "desk", "message", "names", "smtp")
+    names = [f"portmail.cli.sendmail.{file}" for file in files]
     code = f"import sys, portmail.cli; print(sorted(set(sys.modules).intersection({names})))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
