@@ -17,6 +17,7 @@ from portmail import Cause, Route, Security
 from portmail.failure import Phase
 from portmail.sandbox import Sandbox
 from portmail.sandbox.certificates import Authority
+from portmail.transports.session import CLEAR_AUTH
 from tests.leaks import PASSWORD, USER, traces
 from tests.messages import RECIPIENT, message
 from tests.servers.dialogue import Player, play
@@ -322,3 +323,42 @@ def test_without_credentials_an_attack_does_not_push_the_message_onto_a_weaker_r
     assert causes == [Cause.STARTTLS_NOT_OFFERED, Cause.WEAKER]
     assert sandbox.messages == ()
     assert sandbox.sessions == ()
+
+
+IN_ITS_PLACE = {
+    "AUTH": ("S: 250-m\nS: 250 AUTH PLAIN LOGIN", CLEAR_AUTH),
+    "AUTH as some old servers write it": ("S: 250-m\nS: 250 AUTH=LOGIN", CLEAR_AUTH),
+    "nothing": ("S: 250-m\nS: 250 PIPELINING", ""),
+    "AUTH without a mechanism": ("S: 250-m\nS: 250 AUTH", ""),
+    "a mask and AUTH": (
+        "S: 250-m\nS: 250-XXXXXXXA\nS: 250 AUTH PLAIN",
+        "XXXXXXXA in its place: blotted out on the way",
+    ),
+}
+
+
+@pytest.mark.parametrize("offer", IN_ITS_PLACE)
+def test_what_is_offered_in_place_of_starttls_is_told(offer: str, certificates: Certificates) -> None:
+    lines, detail = IN_ITS_PLACE[offer]
+    with play(f"{GREETING}{lines}") as player:
+        route = Route(HOST, player.port, Security.STARTTLS)
+        with submitter(route, ca=certificates.ca) as mail, pytest.raises(portmail.InsecureChannel) as caught:
+            mail.send(message())
+        assert_nothing_shown(player)
+    [attempt] = caught.value.attempts
+    assert attempt.error
+    assert (attempt.error.cause, attempt.error.detail) == (Cause.STARTTLS_NOT_OFFERED, detail)
+    assert (CLEAR_AUTH in str(caught.value)) is (detail == CLEAR_AUTH)
+
+
+def test_a_server_with_starttls_and_auth_in_clear_is_none_of_that(sandbox: Sandbox) -> None:
+    sandbox.strip_starttls()
+    with (
+        submitter(sandbox.routes[0], ca=sandbox.ca) as mail,
+        pytest.raises(portmail.InsecureChannel) as caught,
+    ):
+        mail.send(message())
+    assert CLEAR_AUTH in str(caught.value)
+    sandbox.behave()
+    with submitter(sandbox.routes[0], ca=sandbox.ca) as mail:
+        assert mail.send(message()).route == sandbox.routes[0]

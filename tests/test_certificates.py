@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
+from portmail import InsecureChannel, Route, Security, Submitter
 from portmail.cause import FACTS, Cause, Nature
+from portmail.errors import CertificateFileError
 from portmail.transports import tls
 from portmail.transports.tls import CertificateRefused, cause_of, unproven_context, verified_context
 from tests.cases import cases
 from tests.proof.certificates.ca import AUTHORITY, PAST, Wish, World, issue
 from tests.proof.certificates.cases import CASES, HOST, OTHER, Case, Due
 from tests.proof.certificates.odd import server_context
+from tests.servers.dialogue import play
 
 IN_MEMORY = [case for case in CASES if not (case.change or case.own or case.drip)]
 
@@ -184,3 +188,103 @@ def test_an_old_server_is_told_to_be_old(world: World) -> None:
 def test_a_server_cannot_renegotiate() -> None:
     for context in (verified_context(), unproven_context()):
         assert context.options & ssl.OP_NO_RENEGOTIATION
+
+
+# Our own, with its key in a file of its own.
+
+
+@pytest.fixture(scope="module")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Papers:
+    return Papers(tmp_path_factory.mktemp("papers"))
+
+
+class Papers:
+    """A certificate of ours with its key, each in a file; and a server that wants to see one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._authority = trustme.CA()
+        self.ca = self.file("ca.pem", self._authority.cert_pem)
+        first, second = (self._authority.issue_cert("me@example.org") for _ in range(2))
+        self.cert, self.key = self.pair("me", first)
+        self.both = self.file("both.pem", *first.cert_chain_pems, first.private_key_pem)
+        self.other_cert, self.other_key = self.pair("other", second)
+        self.server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # A refusal that comes after the client's end is done would not be seen in memory.
+        self.server.maximum_version = ssl.TLSVersion.TLSv1_2
+        self.server.verify_mode = ssl.CERT_REQUIRED
+        self.server.load_verify_locations(cafile=self.ca)
+        self._authority.issue_cert(HOST, "localhost").configure_cert(self.server)
+
+    def pair(self, name: str, leaf: trustme.LeafCert) -> tuple[Path, Path]:
+        return (
+            self.file(f"{name}.pem", *leaf.cert_chain_pems),
+            self.file(f"{name}.key", leaf.private_key_pem),
+        )
+
+    def file(self, name: str, *blobs: trustme.Blob) -> Path:
+        path = self.folder / name
+        path.write_bytes(b"".join(blob.bytes() for blob in blobs))
+        return path
+
+
+def test_certificate_and_key_in_two_files_are_shown_as_those_in_one(papers: Papers) -> None:
+    for files in ({"client_cert": papers.both}, {"client_cert": papers.cert, "client_key": papers.key}):
+        assert shaken(verified_context(tls_ca=papers.ca, **files), papers.server).version() == "TLSv1.2"
+    with pytest.raises(ssl.SSLError):
+        shaken(verified_context(tls_ca=papers.ca), papers.server)
+
+
+@pytest.mark.parametrize("files", [{"client_key": "me.key"}, {}], ids=["two files", "one file"])
+def test_they_reach_a_server_that_wants_them_through_a_submitter(
+    papers: Papers, files: dict[str, str]
+) -> None:
+    own: dict[str, Any] = {name: papers.folder / file for name, file in files.items()}
+    cert = papers.cert if files else papers.both
+    hello = "TLS\nS: 220 hi\nC: EHLO *\nS: 250 m\n"
+    with play(hello, tls=papers.server, host="localhost") as player:
+        route = Route("localhost", player.port, Security.IMPLICIT_TLS)
+        wishes: dict[str, Any] = {"routes": (route,), "tls_ca": papers.ca, "retry": None}
+        with Submitter(client_cert=cert, **own, **wishes) as mail:
+            assert mail.connect().tls
+        with Submitter(**wishes) as mail, pytest.raises(InsecureChannel):
+            mail.connect()
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "named"),
+    [
+        ("me.pem", "other.key", "me.pem with"),
+        ("me.pem", "me.pem", "me.pem with"),
+        ("me.key", "me.pem", "me.key with"),
+        ("me.pem", "nowhere.key", "client_key: "),
+        ("nowhere.pem", "me.key", "client_cert: "),
+    ],
+)
+def test_files_that_do_not_go_together_are_told(papers: Papers, cert: str, key: str, named: str) -> None:
+    with pytest.raises(CertificateFileError) as caught:
+        verified_context(client_cert=papers.folder / cert, client_key=papers.folder / key)
+    assert named in str(caught.value)
+    assert "PRIVATE KEY" not in str(caught.value)
+
+
+def test_a_key_of_another_certificate_is_told_for_that(papers: Papers) -> None:
+    with pytest.raises(CertificateFileError) as caught:
+        verified_context(client_cert=papers.cert, client_key=papers.other_key)
+    assert "no certificate could be read" not in str(caught.value)
+
+
+def test_a_key_that_was_replaced_is_read_again(papers: Papers, tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_bytes(papers.cert.read_bytes())
+    key.write_bytes(papers.key.read_bytes())
+    first = verified_context(client_cert=cert, client_key=key)
+    assert verified_context(client_cert=cert, client_key=key) is first
+    replacement = tmp_path / "new"
+    replacement.write_bytes(papers.other_key.read_bytes())
+    replacement.replace(key)
+    with pytest.raises(CertificateFileError):  # it is of another certificate now
+        verified_context(client_cert=cert, client_key=key)
+    replacement.write_bytes(papers.other_cert.read_bytes())
+    replacement.replace(cert)
+    assert verified_context(client_cert=cert, client_key=key) is not first

@@ -231,3 +231,37 @@ def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
         above[depth:] = [name]
         drawn[name] = [above[depth - 1] if depth else "Exception", *([builtin] if builtin else [])]
     assert drawn == {kind.__name__: [base.__name__ for base in kind.__bases__] for kind in ALL_ERRORS}
+
+
+UNCONNECTED = [
+    (SILENT, Unreachable, "no route is open."),
+    (STRIPPED, InsecureChannel, "no secure route. No credential was shown."),
+    (said(Phase.AUTH, 535), AuthenticationFailed, "the server refused the login."),
+    (
+        Failure(Phase.EHLO, Cause.NO_MECHANISM),
+        NoMechanism,
+        "no way to log in. The credentials were not shown.",
+    ),
+    (
+        Failure(Phase.AUTH, Cause.NO_SECRET),
+        errors.CredentialsUnavailable,
+        "the password or token could not be fetched.",
+    ),
+    (said(Phase.GREETING, 554), Rejected, "the server refused the connection."),
+    (said(Phase.EHLO, 554), Rejected, "the server refused the connection."),
+    (Failure(Phase.WAITING, Cause.OUT_OF_TIME), Unreachable, "no route is open."),
+]
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "words"), UNCONNECTED, ids=lambda it: getattr(it, "__name__", None)
+)
+def test_where_there_was_no_message_none_is_spoken_of(
+    failure: Failure, kind: type[DeliveryError], words: str
+) -> None:
+    error = conclude(Walk("", (), (attempt(failure),)))
+    assert type(error) is kind
+    assert str(error).splitlines()[0] == f"Not connected: {words}"
+    with_message = conclude(Walk("<1@example.org>", (), (attempt(failure),)))
+    assert str(with_message).startswith("Not sent: ")
+    assert str(with_message).splitlines()[1:] == str(error).splitlines()[1:]

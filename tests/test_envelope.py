@@ -13,7 +13,15 @@ from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portmail.envelope import Envelope, Mailbox, _examined, _mailbox, mailbox
+from portmail.envelope import (
+    Envelope,
+    Mailbox,
+    _examined,
+    _mailbox,
+    ascii_domain,
+    local_mailbox,
+    mailbox,
+)
 from portmail.errors import AddressError, NoRecipients
 
 
@@ -343,3 +351,119 @@ def test_what_would_become_another_address_is_refused(address: str, words: str) 
 )
 def test_what_only_resembles_that_travels(address: str) -> None:
     assert mailbox(address)
+
+
+# Local names.
+
+
+@pytest.mark.parametrize("name", ["root", "Root", "www-data", "a.b", "ops+cron", '"a b"', "jörg"])
+def test_a_local_name_travels_without_a_domain(name: str) -> None:
+    assert local_mailbox(name) == Mailbox(name, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "ro ot", "root\r\nRCPT TO:<you>", "<root>", "a..b", "root@", "@", "a" * 65]
+)
+def test_what_is_no_local_name_is_refused(name: str) -> None:
+    with pytest.raises(AddressError):
+        local_mailbox(name)
+
+
+def test_a_local_name_is_named_in_the_error_as_it_was_given() -> None:
+    with pytest.raises(AddressError, match=r"'root@example\.org' is no address, nor the name of a local"):
+        local_mailbox("root@example.org")
+
+
+# What was checked already.
+
+
+def test_what_is_checked_already_is_taken_as_it_is() -> None:
+    box = Mailbox("Me@Example.ORG", "path that nobody checks")
+    assert mailbox(box) is box
+    envelope = Envelope.of(sender=box, recipients=[box, "you@example.org", mailbox("you@example.org")])
+    assert envelope.sender is box
+    assert envelope.recipients == (box, mailbox("you@example.org"))
+    assert not envelope.needs_smtputf8
+
+
+def test_a_name_without_a_domain_may_be_sender_and_recipient() -> None:
+    envelope = Envelope.of(sender=local_mailbox("root"), recipients=[local_mailbox("root"), "root@localhost"])
+    assert [box.path for box in envelope.recipients] == ["root", "root@localhost"]
+
+
+# Joiners (RFC 5892 appendix A): seen by nobody, and right only where a script needs them.
+
+SRI = "xn--10cl1a0b660p"
+"""A Sinhala word with a joiner after a virama."""
+
+JOINED = {
+    "after a virama": f"{SRI}.example.com",
+    "in the last label": f"example.{SRI}",
+    "in capitals": f"{SRI.upper()}.Example.COM",
+    "in two labels": f"{SRI}.{SRI}.example.com",
+    "beside another A-label": f"xn--mnchen-3ya.{SRI}.com",
+    "between joining letters": "xn--mgba3gch31f060k.com",
+    "in a private network": f"{SRI}.localhost",
+    "alone": SRI,
+}
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_a_domain_with_joiners_travels_in_a_labels(name: str) -> None:
+    domain = JOINED[name]
+    expected = f"to@{domain.lower()}"
+    assert mailbox(f"to@{domain}") == Mailbox(expected, expected)
+    assert ascii_domain(domain) == domain.lower()
+
+
+@pytest.mark.parametrize("local", ["a.b", '"a b"', "jörg", "-rf", "a+b"])
+def test_before_such_a_domain_a_local_part_is_what_it_is_elsewhere(local: str) -> None:
+    assert mailbox(f"{local}@{SRI}.com").path == f"{local}@{SRI}.com"
+
+
+NOT_JOINED = {
+    "after a letter": "to@xn--a-ugn.com",
+    "between letters": "to@xn--ab-m1t.com",
+    "in letters, not labels": "to@\u0dc1\u0dca\u200d\u0dbb\u0dd3.com",
+    "beside a label that is none": f"to@{SRI}.exa_mple.com",
+    "beside an empty label": f"to@{SRI}..com",
+    "beside a hyphen": f"to@-a.{SRI}.com",
+    "before a line end": f"to@{SRI}.com\r\nRCPT",
+    "before a space": f"to@{SRI}.com x",
+    "beside a wrong A-label": f"to@xn--ls8h.{SRI}.com",
+    "two ats": f"a@b@{SRI}.com",
+    "nothing before it": f"@{SRI}.com",
+    "two dots before it": f"a..b@{SRI}.com",
+    "a local part too long": f"{'a' * 65}@{SRI}.com",
+    "too many octets of it": f"{'é' * 33}@{SRI}.com",
+    "an encoded word": f"=?utf-8?q?x?=@{SRI}.com",
+    "a name beside it": f"You <to@{SRI}.com>",
+    "too long": f"to@{'.'.join(['a' * 60] * 4)}.{SRI}.com",
+}
+
+
+@pytest.mark.parametrize("name", NOT_JOINED)
+def test_a_joiner_makes_nothing_else_right(name: str) -> None:
+    with pytest.raises(AddressError):
+        mailbox(NOT_JOINED[name])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param(f"to@{SRI}.com.", id="a dot at the end"),
+        pytest.param(f"to@{SRI}.{'a' * 64}.com", id="a label of 64 octets"),
+        pytest.param(f"to@{SRI}.1", id="a number at the end"),
+    ],
+)
+def test_the_other_labels_are_checked_as_elsewhere(address: str) -> None:
+    with pytest.raises(AddressError):
+        mailbox(address.replace(SRI, "example"))  # as it is without it
+    with pytest.raises(AddressError):
+        mailbox(address)
+
+
+@pytest.mark.parametrize("local", ["a..b", "a b", "a" * 65])
+def test_the_error_names_the_address_that_was_given(local: str) -> None:
+    with pytest.raises(AddressError, match=SRI):
+        mailbox(f"{local}@{SRI}.com")

@@ -332,3 +332,21 @@ def test_printing_settings_shows_no_secret() -> None:
     assert "me" in repr(settings.credentials)
     with pytest.raises(TypeError, match="a secret is neither copied nor pickled"):
         pickle.dumps(settings)
+
+
+def test_a_certificate_may_have_its_key_in_a_file_of_its_own() -> None:
+    settings = from_arguments(host=HOST, client_cert="me.pem", client_key=Path("me.key"))
+    assert settings.pem_files == {"tls_ca": None, "client_cert": Path("me.pem"), "client_key": Path("me.key")}
+    assert from_url(f"relay://{HOST}", client_cert="me.pem", client_key="me.key").client_key == Path("me.key")
+    assert from_arguments(host=HOST, client_key=None).client_key is None
+
+
+def test_a_key_without_its_certificate_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="client_key= is the key of client_cert="):
+        from_arguments(host=HOST, client_key="me.key")
+
+
+@pytest.mark.parametrize("wish", ["", 5, b"me.key"], ids=repr)
+def test_what_is_no_path_of_a_key_is_refused(wish: Any) -> None:
+    with pytest.raises(CertificateFileError, match=r"^client_key: "):
+        from_arguments(host=HOST, client_cert="me.pem", client_key=wish)

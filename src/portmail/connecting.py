@@ -1,4 +1,4 @@
-"""How is a connection made ready before there is a message? A job without one: the pool opens what it needs."""
+"""How is a connection made ready before there is a message? A job without one, for the pool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from portmail.errors import DeliveryError
 from portmail.job import Job
 from portmail.pool import Pool
 from portmail.pools import Pools
-from portmail.receipt import Connected
+from portmail.receipt import Attempt, Connected
 from portmail.retry import retrying
 from portmail.settings import Settings
 from portmail.timeouts import Deadline
@@ -21,6 +21,7 @@ class Connecting:
         self._settings = settings
         self._pools = pools
         self._deadline = Deadline(settings.timeouts)
+        self._attempts: list[Attempt] = []
 
     async def connect(self) -> Connected:
         """Wait until there is one.
@@ -56,18 +57,16 @@ class Connecting:
         except BaseException:
             pool.withdraw(job)
             raise
-        finally:
-            del job.done  # it knows this
-        return _outcome(job, logged_in=self._settings.credentials is not None)
+        return self._outcome(job)
 
+    def _outcome(self, job: Job) -> Connected:
+        if job.error is not None:
+            raise job.error
+        earlier, attempts = tuple(self._attempts), tuple(job.attempts)
+        self._attempts += attempts
+        if job.carrier is None:
+            from portmail.conclusion import Walk, conclude  # what succeeds pays nothing for it
 
-def _outcome(job: Job, *, logged_in: bool) -> Connected:
-    if job.error is not None:
-        raise job.error
-    attempts = tuple(job.attempts)
-    if job.carrier is None:
-        from portmail.conclusion import Walk, conclude  # what succeeds pays nothing for it
-
-        raise conclude(Walk("", (), attempts)) from job.because
-    session = job.carrier.session
-    return Connected(session.route, session.evidence, logged_in, attempts)
+            raise conclude(Walk("", earlier, attempts)) from job.because
+        session, logged_in = job.carrier.session, self._settings.credentials is not None
+        return Connected(session.route, session.evidence, logged_in, tuple(self._attempts))

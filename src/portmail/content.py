@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage, Message
 from email.utils import formatdate, make_msgid
@@ -46,6 +46,7 @@ class Enveloped:
     message: AnyMessage
     sender: str | Mailbox | None = None
     recipients: Iterable[str | Mailbox] | None = None
+
 
 _NEEDED = {"date", "from", "message-id"}
 _EMPTY_LINE = re.compile(rb"^\r?\n|(?<=\n)\r?\n")
@@ -179,10 +180,12 @@ def _one_word(octets: bytes) -> str:
 
 def _missing(present: Container[str], *, sender: str, domain: str) -> dict[str, str]:
     """The fields that every message must have, and has not."""
-    field, senders = _author(sender)
-    made = {"date": _date(int(time.time())), "from": field}
+    made = {"date": _date(int(time.time()))}
+    if "from" not in present:
+        made["from"] = _author(sender)[0]
     if "message-id" not in present:
-        made["message-id"] = f"Message-ID: {make_msgid(domain=domain or senders)}\r\n"
+        named = domain or (_author(sender)[1] if "@" in sender else "localhost")
+        made["message-id"] = f"Message-ID: {make_msgid(domain=named)}\r\n"
     return {name: text for name, text in made.items() if text and name not in present}
 
 

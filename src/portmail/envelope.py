@@ -57,7 +57,7 @@ class Envelope(NamedTuple):
             AddressError: an address that cannot travel; the text names it.
             NoRecipients: there is nobody to send to.
         """
-        if isinstance(recipients, str):
+        if isinstance(recipients, (str, Mailbox)):
             recipients = (recipients,)
         forward = {box.path: box for box in map(mailbox, recipients)}
         if not forward:
@@ -79,9 +79,12 @@ def local_mailbox(name: str) -> Mailbox:
     Raises:
         AddressError: it is no plain word.
     """
-    if "@" in name:
-        raise AddressError(f"{name!r} is no local name: it holds an @")
-    text, path = mailbox(f"{name}@localhost")
+    try:
+        text, path = mailbox(f"{name}@localhost")
+    except AddressError:
+        text = path = ""
+    if not text or "@" in name:
+        raise AddressError(f"{name!r} is no address, nor the name of a local mailbox: write it like root")
     return Mailbox(text.rpartition("@")[0], path.rpartition("@")[0])
 
 
@@ -194,14 +197,14 @@ def _is_private(domain: str) -> bool:
     return single or any(f".{domain.lower()}".endswith(f".{name}") for name in SPECIAL_USE_DOMAIN_NAMES)
 
 
-def _has_joiners(domain: str) -> bool:
-    """Whether A-labels stand for letters with joiners between them, as in RFC 5892 A.1 and A.2."""
-    if not domain.isascii() or "xn--" not in domain.lower():
+def _has_joiners(label: str) -> bool:
+    """Whether an A-label stands for letters with joiners between them, as in RFC 5892 A.1 and A.2."""
+    if not label.isascii() or not label.lower().startswith("xn--"):
         return False
     import idna
 
     try:
-        return not _JOINERS.isdisjoint(idna.decode(domain))
+        return not _JOINERS.isdisjoint(idna.decode(label))
     except idna.IDNAError:
         return False
 
@@ -210,17 +213,16 @@ def _validated(address: str, *, private: bool) -> tuple[str, str, str]:
     """(local part, domain, domain in A-labels), normalized."""
     from email_validator import EmailNotValidError, validate_email  # costs more than all else that is loaded
 
-    if _has_joiners(domain_of := address.rpartition("@")[2]):
-        # Invisible, but right where they are: as A-labels there is no doubt about them.
-        local, _, _ = _validated(f"{address.removesuffix(domain_of)}{_NEUTRAL[1:]}", private=False)
-        return local, domain_of.lower(), domain_of.lower()
     # Mail is submitted inside companies and test networks too. email-validator can be told so
     # only by changing a list that the whole process shares; instead, such a domain is checked
     # as a subdomain of one that it takes.
     suffix = _NEUTRAL if private else ""
+    local, at, domain = address.rpartition("@")
+    # Invisible, but right where they are: as A-labels there is no doubt about them, so others stand for them.
+    asked = ".".join("x" * len(it) if _has_joiners(it) else it for it in domain.split("."))
     try:
         valid = validate_email(
-            address + suffix,
+            local + at + asked + suffix,
             check_deliverability=False,
             strict=True,
             allow_smtputf8=True,
@@ -229,5 +231,7 @@ def _validated(address: str, *, private: bool) -> tuple[str, str, str]:
         )
     except EmailNotValidError as exc:
         raise AddressError(f"{address!r} cannot be used as an address: {exc}") from None
+    if asked != domain:
+        return valid.local_part, domain.lower(), domain.lower()
     ascii_domain = valid.ascii_domain or valid.domain
     return valid.local_part, valid.domain.removesuffix(suffix), ascii_domain.removesuffix(suffix)

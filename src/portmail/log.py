@@ -115,7 +115,8 @@ def attempt(tried: Attempt, *, message_id: str) -> None:
     )
     how = _words(failure) if failure else "accepted"
     extra = dict(zip(ATTEMPT_FIELDS, told, strict=True))
-    _emit(EVENTS, level, "%s: %s (%.1f s) %s", tried.route, how, tried.seconds, message_id, extra=extra)
+    behind = f" {message_id}" if message_id else ""
+    _emit(EVENTS, level, "%s: %s (%.1f s)%s", tried.route, how, tried.seconds, behind, extra=extra)
 
 
 def _where(tried: Attempt) -> tuple[str, str, str | None, int | None, str | None]:

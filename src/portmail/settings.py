@@ -49,8 +49,8 @@ class Account(TypedDict, total=False):
     `port` and `security` name one route; `routes` names them all. `username` with `password` or
     `token` (a str, or a callable, sync or async, that returns one) are the credentials.
     `tls_ca` is a PEM file added to the system's trust store, `client_cert` a PEM file with
-    certificate and key, which may also be in a file of its own, `client_key`. `local_hostname` is said in EHLO. `timeouts` is seconds for the whole
-    submission, or `Timeouts`; `retry` a `Retry`, or None for none. `pool_size` is how many connections
+    certificate and key, which may also be in a file of its own, `client_key`. `local_hostname` is said
+    in EHLO. `timeouts` is seconds for the whole submission, or `Timeouts`; `retry` a `Retry`, or None for none. `pool_size` is how many connections
     there may be at a time. `discovery` (a `Discovery`) and `approve` (hosts, or a function of a `Candidate`)
     are for an address alone: how its server may be found.
     """

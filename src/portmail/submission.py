@@ -49,7 +49,8 @@ class Submission(NamedTuple):
             ContentError: it is no message, its file cannot be read, or no server could take it.
         """
         if isinstance(message, Enveloped):
-            sender, recipients = message.sender, message.recipients
+            sender = message.sender if sender is None else sender
+            recipients = message.recipients if recipients is None else recipients
             message = message.message
         try:
             return cls._checked(

@@ -292,8 +292,7 @@ class Submitter(_Door):
         recipients: Iterable[str | Mailbox] | None = None,
     ) -> Receipt:
         """Submit one message. Arguments, result and errors are those of `AsyncSubmitter.send`."""
-        if sys.is_finalizing():  # nothing can be imported any more
-            raise Unreachable("Not sent: the interpreter goes down: send in an atexit handler at the latest")
+        _refuse_at_the_end("Not sent")
         from portmail.errand import as_task
 
         submission = self._checked(message, sender=sender, recipients=recipients)
@@ -336,6 +335,7 @@ class Submitter(_Door):
 
     def connect(self) -> Connected:
         """Have a connection ready. Result and errors are those of `AsyncSubmitter.connect`."""
+        _refuse_at_the_end("Not connected")
         return self._loop.run(self._connect)
 
     def discover(self) -> Findings:
@@ -353,3 +353,8 @@ class Submitter(_Door):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _refuse_at_the_end(what: str) -> None:
+    if sys.is_finalizing():  # nothing can be imported any more
+        raise Unreachable(f"{what}: the interpreter goes down: do it in an atexit handler at the latest")

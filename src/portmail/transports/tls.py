@@ -166,6 +166,8 @@ def _load(path: Path, *, what: str, context: ssl.SSLContext) -> None:
 
 def _why(exc: Exception) -> str:
     if isinstance(exc, ssl.SSLError):
+        if exc.reason == "KEY_VALUES_MISMATCH":
+            return "the key is another certificate's: give the one that belongs to it"
         return "no certificate could be read: give a PEM file"
     return f"{getattr(exc, 'strerror', None) or exc}: give the path of a PEM file"
 
