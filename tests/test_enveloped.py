@@ -130,7 +130,7 @@ def test_bcc_counts_only_where_no_recipients_are_given_and_never_travels(
 WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     "nobody": (Enveloped(message(), recipients=[]), portmail.AddressError, "no recipients"),
     "no address": (Enveloped(message(), recipients=["nobody"]), portmail.AddressError, "'nobody' has no @"),
-    "no text": (Enveloped(message(), recipients=[5]), portmail.AddressError, "5 is no address"),
+    "no text": (Enveloped(message(), recipients=[5]), portmail.AddressError, "5 is no address"),  # type: ignore[list-item]  # wrong on purpose
     "a wrong sender": (Enveloped(message(), sender="me"), portmail.AddressError, "'me' has no @"),
     "no message": (Enveloped("text"), portmail.ContentError, "str is no message"),  # type: ignore[arg-type]  # wrong on purpose
     "no file": (Enveloped(Path("/nowhere/1.eml")), portmail.ContentError, "nowhere"),

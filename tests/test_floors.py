@@ -25,25 +25,36 @@ FLOORS = {
     0: "words: frozen values, no I/O",
 }
 HOMES = {
-    6: "__main__ cli cli.* sandbox sandbox.* portmail",
+    6: "__main__ cli cli.* importing importing.* integrations integrations.* django django.* sandbox "
+    "sandbox.* portmail",
     5: "blocking errand batches submitter scripting",
-    4: "delivery bulk",
+    4: "delivery connecting bulk",
     3: "opening reaching opener job waiting crew pool pools pinning",
     2: "dialing racing transports transports.* store discovery discovery.*",
     1: "verdict breaking conclusion sasl transaction course hearing exchange pace retry repeating receipt "
     "log settings",
     0: "confidential reply extensions cause failure errors security route candidate search timeouts header "
-    "envelope addresses content submission url composing offloading guarding canonical attachment folding "
-    "flattening generating",
+    "envelope addresses content submission sealing url composing offloading guarding canonical attachment "
+    "folding flattening generating",
 }
 DOORS = {
     "aiosmtplib": {"transports.smtp"},
     "dns": {"discovery.resolving"},
     "email_validator": {"envelope"},
+    "idna": {"envelope"},
     "rich": {"cli.bar"},
     "tenacity": {"repeating"},
     "trustme": {"sandbox.certificates"},
 }
+FRAMEWORKS = {
+    "asgiref": "integrations.django",
+    "blinker": "integrations.flask",
+    "click": "integrations.flask",
+    "django": "integrations.django",
+    "flask": "integrations.flask",
+    "pytest": "integrations.pytest",
+}
+"""Who uses us: each is imported inside its own integration alone, and comes with whoever has it."""
 
 
 def named(path: Path) -> str:
@@ -115,9 +126,20 @@ def test_each_outside_library_has_one_door() -> None:
     doors: dict[str, set[str]] = {}
     for module in MODULES:
         for library in {name.split(".")[0] for name in every_import(module)} - {"portmail"}:
-            if library not in sys.stdlib_module_names:
+            if library not in sys.stdlib_module_names and library not in FRAMEWORKS:
                 doors.setdefault(library, set()).add(module)
     assert doors == DOORS
+
+
+def test_each_framework_is_imported_inside_its_own_integration_alone() -> None:
+    for module in MODULES:
+        for library in {name.split(".")[0] for name in every_import(module)} & FRAMEWORKS.keys():
+            assert f"{module}.".startswith(f"{FRAMEWORKS[library]}."), (module, library)
+
+
+def test_what_all_integrations_share_knows_none_of_them() -> None:
+    for module in (name for name in MODULES if not name.startswith(("integrations", "django"))):
+        assert not {name for name in own_imports(module) if name.startswith("integrations")}, module
 
 
 def test_files_are_short() -> None:

@@ -50,9 +50,10 @@ class Account(TypedDict, total=False):
     `token` (a str, or a callable, sync or async, that returns one) are the credentials.
     `tls_ca` is a PEM file added to the system's trust store, `client_cert` a PEM file with
     certificate and key, which may also be in a file of its own, `client_key`. `local_hostname` is said
-    in EHLO. `timeouts` is seconds for the whole submission, or `Timeouts`; `retry` a `Retry`, or None for none. `pool_size` is how many connections
-    there may be at a time. `discovery` (a `Discovery`) and `approve` (hosts, or a function of a `Candidate`)
-    are for an address alone: how its server may be found.
+    in EHLO. `timeouts` is seconds for the whole submission, or `Timeouts`; `retry` a `Retry`, or None
+    for none. `pool_size` is how many connections there may be at a time. `discovery` (a `Discovery`)
+    and `approve` (hosts, or a function of a `Candidate`) are for an address alone: how its server may be
+    found.
     """
 
     host: str | None
