@@ -1,0 +1,1 @@
+"""What does this site add to `manage.py`?"""
