@@ -17,6 +17,7 @@ from typing import Any
 from portmail.errors import ConfigurationError
 from portmail.importing.flags import foreign_code, password_missing, security_of_flags, text_of
 from portmail.importing.found import Asked, Found, NothingFound, left_behind, listed, one_line, whole_number
+from portmail.integrations.other_settings import DJANGO_SETTINGS
 from portmail.route import RELAY, SUBMISSION, SUBMISSIONS
 from portmail.security import Security
 
@@ -24,18 +25,7 @@ _VARIABLE = "DJANGO_SETTINGS_MODULE"
 
 _SMTP = ("django.core.mail.backends.smtp.EmailBackend", "portmail.django.EmailBackend")
 
-_OPTIONS = {
-    "host": "EMAIL_HOST",
-    "port": "EMAIL_PORT",
-    "username": "EMAIL_HOST_USER",
-    "password": "EMAIL_HOST_PASSWORD",
-    "use_tls": "EMAIL_USE_TLS",
-    "use_ssl": "EMAIL_USE_SSL",
-    "timeout": "EMAIL_TIMEOUT",
-    "ssl_certfile": "EMAIL_SSL_CERTFILE",
-    "ssl_keyfile": "EMAIL_SSL_KEYFILE",
-    "fail_silently": "",
-}
+_OPTIONS = {**DJANGO_SETTINGS, "fail_silently": ""}
 """The options of a mailer, and what they were called before."""
 
 _STAY = ("timeout", "ssl_certfile", "ssl_keyfile")

@@ -12,7 +12,9 @@ neither for plain text. Here it is the same, with three differences:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from portmail.errors import ConfigurationError
@@ -22,6 +24,21 @@ from portmail.timeouts import Timeouts
 
 if TYPE_CHECKING:
     from portmail.settings import Wishes
+
+DJANGO_SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "host": "EMAIL_HOST",
+        "port": "EMAIL_PORT",
+        "username": "EMAIL_HOST_USER",
+        "password": "EMAIL_HOST_PASSWORD",
+        "use_tls": "EMAIL_USE_TLS",
+        "use_ssl": "EMAIL_USE_SSL",
+        "timeout": "EMAIL_TIMEOUT",
+        "ssl_certfile": "EMAIL_SSL_CERTFILE",
+        "ssl_keyfile": "EMAIL_SSL_KEYFILE",
+    }
+)
+"""The options of a mailer of Django's, and the settings that they were before MAILERS."""
 
 _USUAL = {Security.STARTTLS: SUBMISSION, Security.IMPLICIT_TLS: SUBMISSIONS, Security.OPPORTUNISTIC: RELAY}
 """The port of each mode."""

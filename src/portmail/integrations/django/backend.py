@@ -22,6 +22,7 @@ from portmail.bulk import Result
 from portmail.errors import AddressError, ConfigurationError, DeliveryError, DiscoveryError, PortmailError
 from portmail.integrations.django.options import DJANGOS, OURS, PLACES, submitter_for, usual_port
 from portmail.integrations.django.outgoing import Round
+from portmail.integrations.other_settings import DJANGO_SETTINGS
 from portmail.integrations.smtplib_errors import as_smtplib
 from portmail.receipt import Connected
 from portmail.security import without_frames
@@ -29,20 +30,6 @@ from portmail.submitter import AsyncSubmitter, Submitter
 
 T = TypeVar("T")
 D = TypeVar("D", Submitter, AsyncSubmitter)
-
-_OF_SETTINGS = {
-    "host": "EMAIL_HOST",
-    "port": "EMAIL_PORT",
-    "username": "EMAIL_HOST_USER",
-    "password": "EMAIL_HOST_PASSWORD",
-    "use_tls": "EMAIL_USE_TLS",
-    "use_ssl": "EMAIL_USE_SSL",
-    "timeout": "EMAIL_TIMEOUT",
-    "ssl_keyfile": "EMAIL_SSL_KEYFILE",
-    "ssl_certfile": "EMAIL_SSL_CERTFILE",
-}
-"""Where an option comes from before MAILERS."""
-
 
 _BOTH_FLAGS = {
     False: "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those settings to True.",
@@ -264,4 +251,4 @@ def with_settings(own: Mapping[str, Any]) -> Mapping[str, Any]:
         return said
     if elsewhere and "host" not in given:
         return said
-    return {name: setting(of) for name, of in _OF_SETTINGS.items()} | said
+    return {name: setting(of) for name, of in DJANGO_SETTINGS.items()} | said

@@ -17,22 +17,12 @@ from django.utils.module_loading import import_string
 
 from portmail import settings as given
 from portmail.errors import ConfigurationError
-from portmail.integrations.other_settings import OtherSettings, every_step
+from portmail.integrations.other_settings import DJANGO_SETTINGS, OtherSettings, every_step
 from portmail.integrations.shared import shared
 from portmail.settings import Settings, Wishes
 from portmail.submitter import AsyncSubmitter, Submitter
 
-DJANGOS = (
-    "host",
-    "port",
-    "username",
-    "password",
-    "use_tls",
-    "use_ssl",
-    "timeout",
-    "ssl_certfile",
-    "ssl_keyfile",
-)
+DJANGOS = tuple(DJANGO_SETTINGS)
 """Options of Django's own backend."""
 
 OURS = ("url", "address", "token_source", *(name for name in Wishes.__annotations__ if name not in DJANGOS))
