@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -34,6 +35,14 @@ def authorities(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(file))
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_shared() -> Iterator[None]:
+    """What frameworks share in a process ends with the tests of a file: others count threads."""
+    yield
+    if shared := sys.modules.get("portmail.integrations.shared"):
+        shared.forget()
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,14 @@ class _Submitters:
             submitter: D = self._known[key]
         return submitter
 
+    def forget(self) -> None:
+        """Let all go."""
+        with self._lock:
+            known, self._known = self._known, OrderedDict()
+        for submitter in known.values():
+            if isinstance(submitter, Submitter):
+                submitter.close()
+
     def forget_lock(self) -> None:
         """A child of this process was born, perhaps while another thread held it."""
         self._lock = threading.Lock()
@@ -64,6 +72,11 @@ def shared(options: Mapping[str, Any], *, make: Callable[[], Settings], door: ty
         ConfigurationError, AddressError, DiscoveryError: what `make` raises; nothing is remembered.
     """
     return _SUBMITTERS.get(door, options, lambda: door._with(make()))  # noqa: SLF001  # a door of ours
+
+
+def forget() -> None:
+    """Close and forget all submitters of this process: their connections say goodbye."""
+    _SUBMITTERS.forget()
 
 
 def _mark(value: object) -> object:
