@@ -19,10 +19,12 @@ from functools import cache
 from typing import Any
 
 from celery import Celery, Task
+from celery.utils.log import get_task_logger
 
 import portmail
 
 app = Celery("celery_task")
+log = get_task_logger(__name__)
 
 
 @cache
@@ -40,6 +42,8 @@ def deliver(self: Task[Any, Any], letter: portmail.Sealed) -> str:
         if not error.temporary:  # InDoubt never is
             raise
         raise self.retry(exc=error, countdown=soon(error.retry_after or backoff)) from error
+    for address, reply in receipt.refused.items():  # the others have it
+        log.warning("%s: refused: %s: %s", receipt.message_id, address, reply)
     if later := [address for address, reply in receipt.refused.items() if reply.transient]:
         raise self.retry(args=({**letter, "recipients": later},), countdown=soon(backoff))
     return receipt.message_id

@@ -12,6 +12,7 @@ A worker forks a process for each job, so each has a submitter of its own. Where
 (`--worker-class rq.SimpleWorker`), keep one, as celery_task.py does.
 """
 
+import logging
 import os
 import sys
 from datetime import timedelta
@@ -24,6 +25,7 @@ from rq import Queue, Retry
 import portmail
 
 JOB = "rq_job.deliver"
+log = logging.getLogger(__name__)
 BACKOFF = [60 * 2**n for n in range(8)]
 
 
@@ -36,6 +38,8 @@ def deliver(letter: portmail.Sealed) -> str | Retry:
         if not error.temporary:  # InDoubt never is
             raise
         return Retry(max=len(BACKOFF), interval=ceil(error.retry_after) if error.retry_after else BACKOFF)
+    for address, reply in receipt.refused.items():  # the others have it
+        log.warning("%s: refused: %s: %s", receipt.message_id, address, reply)
     if later := [address for address, reply in receipt.refused.items() if reply.transient]:
         rest = {**letter, "recipients": later}
         mails().enqueue_in(timedelta(minutes=5), JOB, rest, description=f"the rest of {receipt.message_id}")

@@ -274,6 +274,22 @@ def test_a_celery_task_that_runs_twice_sends_the_same_octets(
     task.mail().close()
 
 
+@pytest.mark.parametrize("name", ["celery_task", "rq_job"])
+def test_a_recipient_that_is_refused_for_good_is_logged(
+    name: str,
+    house: House,
+    rq_worker: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    task = example(name, house, monkeypatch)
+    house.sandbox.reject("gone@example.org")
+    assert task.deliver(portmail.sealed(order("ann@example.org", "gone@example.org"))) == "<one@example.com>"
+    assert house.arrived().recipients == ("ann@example.org",)
+    [told] = [it.getMessage() for it in caplog.records if it.name.endswith(name)]
+    assert told == "<one@example.com>: refused: gone@example.org: 550 5.1.1 no such user"
+
+
 def test_the_error_of_a_celery_task_tells_another_process_everything(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,11 +61,7 @@ class LoopThread:
         Raises:
             Unreachable: there is room neither for a thread nor for a loop, or it was closed meanwhile.
         """
-        if serves(self):
-            raise ConfigurationError(
-                "a Submitter was called by the callable for its own password or token: use another one there"
-            )
-        room = self._rooms.get(os.getpid()) or self._rooms.setdefault(os.getpid(), _Room(self))
+        room = self._room()
         while True:
             errand = Errand(begin, owner=self)
             try:
@@ -83,6 +79,38 @@ class LoopThread:
                     errand.interrupt(because=exc)
                 raise
             # It was closed in this moment: it opens again.
+
+    async def await_call(self, begin: Begin[T]) -> T:
+        """`call` for a coroutine of another loop, which goes on meanwhile.
+
+        Raises:
+            Unreachable: there is no room for a thread, or it was closed meanwhile.
+        """
+        room = self._room()
+        while True:
+            errand = Errand(begin, owner=self)
+            life = room.life()
+            if life is None:
+                raise Unreachable(
+                    "Not sent: no thread can be started here: use AsyncSubmitter", temporary=True
+                )
+            if not life.take(errand):
+                continue
+            try:
+                await errand.over()
+            except BaseException as exc:
+                await errand.cancelled(because=exc)
+                raise
+            if not errand.refused:
+                return errand.result()
+
+    def _room(self) -> _Room:
+        """This process's."""
+        if serves(self):
+            raise ConfigurationError(
+                "a Submitter was called by the callable for its own password or token: use another one there"
+            )
+        return self._rooms.get(os.getpid()) or self._rooms.setdefault(os.getpid(), _Room(self))
 
     def soon(self, callback: Callable[[], None]) -> None:
         """Have it called in the loop, if that runs; whoever asks does not wait, wherever it is."""

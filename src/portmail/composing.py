@@ -31,9 +31,9 @@ def compose(
     text: str = "",
     html: str | None = None,
     sender: str | None = None,
-    cc: Addresses = (),
-    bcc: Addresses = (),
-    reply_to: Addresses = (),
+    cc: Addresses | None = None,
+    bcc: Addresses | None = None,
+    reply_to: Addresses | None = None,
     attachments: Attachments | None = None,
 ) -> EmailMessage:
     """Make a message of text, or HTML with text beside it, and files.
@@ -48,7 +48,7 @@ def compose(
     """
     _check_text(subject=subject, text=text, html=html or "")
     message = EmailMessage()
-    headers = {"From": sender or (), "To": to, "Cc": cc, "Bcc": bcc, "Reply-To": reply_to}
+    headers = {"From": sender or (), "To": to, "Cc": cc or (), "Bcc": bcc or (), "Reply-To": reply_to or ()}
     for name, addresses in headers.items():
         _set_addresses(message, name, addresses=addresses)
     check_header("Subject", value=subject)

@@ -84,7 +84,7 @@ def local_mailbox(name: str) -> Mailbox:
     except AddressError:
         text = path = ""
     if not text or "@" in name:
-        raise AddressError(f"{name!r} is no address, nor the name of a local mailbox: write it like root")
+        raise AddressError(f"{name!r} is no address: write it like me@example.org")
     return Mailbox(text.rpartition("@")[0], path.rpartition("@")[0])
 
 

@@ -154,6 +154,22 @@ class Errand(Generic[T]):
             if self.home is not None and not self.home.alive:
                 self.orphan()
 
+    async def over(self) -> None:
+        """Wait for its end in another loop than its own. Raises what interrupts that."""
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+
+        def heard() -> None:
+            with contextlib.suppress(RuntimeError):  # closed: nobody waits any more
+                loop.call_soon_threadsafe(over.set)
+
+        self._heard = heard
+        while not self._ended.is_set():  # it may have ended before there was anybody to hear
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WIND_UP):
+                    await over.wait()
+            if self.home is not None and not self.home.alive:
+                self.orphan()
+
     def result(self) -> T:
         """What came of it: returned or raised."""
         result = cast("T", self._result)
@@ -179,6 +195,17 @@ class Errand(Generic[T]):
         except BaseException as again:
             self._note(again)
             raise
+        finally:
+            self._note(because)
+
+    async def cancelled(self, *, because: BaseException) -> None:
+        """`interrupt`, where another loop waits, which goes on meanwhile."""
+        try:
+            if self.home is not None and self.home.soon(self._cancel):
+                async with asyncio.timeout(WIND_UP):
+                    await self.over()
+        except TimeoutError:
+            pass
         finally:
             self._note(because)
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 from portmail.content import AnyMessage, Enveloped
-from portmail.envelope import Mailbox
+from portmail.envelope import Mailbox, local_mailbox
 from portmail.errors import ContentError
 from portmail.submission import Submission
 
@@ -41,7 +41,8 @@ def sealed(
 ) -> Sealed:
     """Check a message and put it into plain data, with a Date and a Message-ID if it has none.
 
-    Arguments are those of `Submitter.send`; the whole message is held in memory.
+    Arguments are those of `Submitter.send`; the whole message is held in memory. There is no account
+    here, so a message without From needs `sender`.
 
     Raises:
         AddressError: an address, a header or a content that cannot travel.
@@ -68,4 +69,11 @@ def unsealed(data: Mapping[str, object]) -> Enveloped:
         raise ContentError(f"this is no sealed message: {exc!r}") from None
     if not (isinstance(sender, str) and isinstance(recipients, list)):
         raise ContentError("this is no sealed message: its envelope is none")
-    return Enveloped(content, sender=sender, recipients=recipients)
+    return Enveloped(content, sender=_box(sender) if sender else "", recipients=[*map(_box, recipients)])
+
+
+def _box(path: object) -> str | Mailbox:
+    """An address, or a local mailbox, as which the message was sealed."""
+    if not isinstance(path, str):
+        raise ContentError("this is no sealed message: its envelope is none")
+    return path if "@" in path else local_mailbox(path)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from portmail.candidate import Findings
     from portmail.content import AnyMessage, Enveloped
     from portmail.envelope import Mailbox
-    from portmail.errand import GiveUp, Tell
+    from portmail.errand import Begin, GiveUp, Tell
     from portmail.receipt import Connected, Receipt
     from portmail.submission import Submission
 
@@ -293,9 +293,29 @@ class Submitter(_Door):
     ) -> Receipt:
         """Submit one message. Arguments, result and errors are those of `AsyncSubmitter.send`."""
         _refuse_at_the_end("Not sent")
-        from portmail.errand import as_task
+        return self._loop.call(self._begin(self._checked(message, sender=sender, recipients=recipients)))
 
-        submission = self._checked(message, sender=sender, recipients=recipients)
+    async def asend(
+        self,
+        message: AnyMessage | Enveloped,
+        *,
+        sender: str | Mailbox | None = None,
+        recipients: Iterable[str | Mailbox] | None = None,
+    ) -> Receipt:
+        """`send` for a coroutine, whose loop goes on meanwhile, by the connections of `send`.
+
+        For programs that are blocking in the main, and whose event loops come and go, such as async
+        views under WSGI. Where one loop lasts, `AsyncSubmitter` is for it.
+        """
+        from portmail.submission import prepared
+
+        submission = await prepared(
+            message, sender=sender, recipients=recipients, default_sender=self.settings.sender
+        )
+        return await self._loop.await_call(self._begin(submission))
+
+    def _begin(self, submission: Submission) -> Begin[Receipt]:
+        from portmail.errand import as_task
 
         def begin(tell: Tell[Receipt]) -> GiveUp:
             pool = self._pools.now()
@@ -305,7 +325,7 @@ class Submitter(_Door):
             delivery.start(tell)
             return delivery.give_up
 
-        return self._loop.call(begin)
+        return begin
 
     def send_many(
         self, messages: Iterable[M], *, before_commit: BeforeCommit[M] | None = None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from portmail.errors import ConfigurationError
 from portmail.route import RELAY, SUBMISSION, SUBMISSIONS, Route
-from portmail.security import Security
+from portmail.security import SecretSource, Security
 from portmail.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class OtherSettings:
     host: str
     port: int | None = None
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: SecretSource | None = field(default=None, repr=False)
+    token: SecretSource | None = field(default=None, repr=False)
     use_tls: bool = False
     use_ssl: bool = False
     timeout: float | None = None
@@ -71,8 +72,8 @@ class OtherSettings:
 
     @property
     def with_login(self) -> bool:
-        """Whether there are credentials: half of them means none, as smtplib's users have it."""
-        return bool(self.username and self.password)
+        """Whether there are credentials: a user name alone means none, as smtplib's users have it."""
+        return bool(self.username and (self.password or self.token))
 
     @property
     def security(self) -> Security:
@@ -100,7 +101,8 @@ class OtherSettings:
             raise ConfigurationError("use_tls (STARTTLS) and use_ssl (implicit TLS): set one of them at most")
         wishes: Wishes = {"routes": self.routes}
         if self.with_login:
-            wishes |= {"username": self.username, "password": self.password}
+            wishes |= {"username": self.username, "password": self.password or None}
+            wishes["token"] = self.token or None
         if self.keyfile and not self.certfile:
             raise ConfigurationError(
                 "the file of a key is given, and none of its certificate: give that, too"

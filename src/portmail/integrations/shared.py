@@ -7,6 +7,7 @@ threads and fork by itself: a child of this process opens connections of its own
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -23,6 +24,12 @@ _MOST = 32
 
 _SALT = os.urandom(16)
 
+_FILES = frozenset(
+    {"PORTMAIL_PASSWORD_FILE", "PORTMAIL_CA", "tls_ca", "client_cert", "client_key"}
+    | {"ssl_certfile", "ssl_keyfile"}
+)
+"""Options that are paths of files."""
+
 D = TypeVar("D", Submitter, AsyncSubmitter)
 
 
@@ -30,19 +37,25 @@ class _Submitters:
     """A cache of submitters by what they were made of; it holds no secret in readable form."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal's handler may mail, too.
+        self._lock = threading.RLock()
         self._known: OrderedDict[object, Any] = OrderedDict()
 
     def get(self, kind: type[D], options: Mapping[str, Any], make: Callable[[], D]) -> D:
-        key = (kind, frozenset((name, _mark(value)) for name, value in options.items()))
+        key = (kind, frozenset((name, _mark(value), _state(name, value)) for name, value in options.items()))
         with self._lock:
-            if key not in self._known:
-                self._known[key] = make()
-                if len(self._known) > _MOST:
-                    self._known.popitem(last=False)
+            found: D | None = self._known.get(key)
+        # Outside of the lock: what it takes to make one may log, and the log may be mailed.
+        return self._used(key, found or make())
+
+    def _used(self, key: object, submitter: D) -> D:
+        with self._lock:
+            kept: D = self._known.setdefault(key, submitter)
             self._known.move_to_end(key)
-            submitter: D = self._known[key]
-        return submitter
+            forgotten = self._known.popitem(last=False)[1] if len(self._known) > _MOST else None
+        if forgotten is not None:
+            _let_go([forgotten])
+        return kept
 
     def forget(self) -> None:
         """Let all go."""
@@ -54,7 +67,13 @@ class _Submitters:
 
     def forget_lock(self) -> None:
         """A child of this process was born, perhaps while another thread held it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+
+
+def _let_go(last: list[Any]) -> None:
+    """Drop the list's reference where nobody waits: connections of a submitter say goodbye when it goes."""
+    with contextlib.suppress(RuntimeError):  # the interpreter goes down, and all of them with it
+        threading.Thread(target=last.clear, name="portmail-forgotten", daemon=True).start()
 
 
 _SUBMITTERS = _Submitters()
@@ -66,7 +85,8 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def shared(options: Mapping[str, Any], *, make: Callable[[], Settings], door: type[D] = Submitter) -> D:  # type: ignore[assignment]  # the default is one of the two
     """The submitter for these options; `make` says what settings they mean, when it is a new one.
 
-    Options are compared by their values; an object that cannot be hashed is equal to itself alone.
+    Options are compared by their values, files also by when they were written: secrets are rotated and
+    certificates renewed while a site runs. An object that cannot be hashed is equal to itself alone.
 
     Raises:
         ConfigurationError, AddressError, DiscoveryError: what `make` raises; nothing is remembered.
@@ -77,6 +97,17 @@ def shared(options: Mapping[str, Any], *, make: Callable[[], Settings], door: ty
 def forget() -> None:
     """Close and forget all submitters of this process: their connections say goodbye."""
     _SUBMITTERS.forget()
+
+
+def _state(name: str, value: object) -> object:
+    """What changes when the option's file is written."""
+    if name not in _FILES or not isinstance(value, (str, os.PathLike)):
+        return None
+    try:
+        stat = os.stat(value)  # noqa: PTH116  # a path may be of any kind
+    except (OSError, ValueError):  # told when it is read
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def _mark(value: object) -> object:

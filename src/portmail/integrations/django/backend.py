@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import django
 from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.core import mail
-from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import EmailMessage
 from django.core.mail.backends.base import BaseEmailBackend
 
 from portmail.bulk import Result
 from portmail.errors import AddressError, ConfigurationError, DeliveryError, DiscoveryError, PortmailError
-from portmail.integrations.django.options import DJANGOS, OURS, PLACES, submitter_for, usual_port
-from portmail.integrations.django.outgoing import Round
-from portmail.integrations.other_settings import DJANGO_SETTINGS
+from portmail.integrations.django.configured import MailNotConfigured, completed
+from portmail.integrations.django.options import DJANGOS, OURS, submitter_for
+from portmail.integrations.django.outgoing import Outgoing, Round
 from portmail.integrations.smtplib_errors import as_smtplib
 from portmail.receipt import Connected
-from portmail.security import without_frames
-from portmail.submitter import AsyncSubmitter, Submitter
+from portmail.security import SecretSource, without_frames
+from portmail.submitter import Submitter
 
-T = TypeVar("T")
-D = TypeVar("D", Submitter, AsyncSubmitter)
-
-_BOTH_FLAGS = {
-    False: "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set one of those settings to True.",
-    True: "The 'use_ssl' and 'use_tls' OPTIONS are incompatible. Set at most one of them to True.",
-}
-"""By whether there is an alias; in Django's own words, as the next one is."""
-
-_NOWHERE = "OPTIONS must define 'host'. In its place may be 'url', 'address' or 'routes', or PORTMAIL_URL."
-
-_Invalid: Any = getattr(mail, "InvalidMailer", ImproperlyConfigured)
-
-
-class MailNotConfigured(ConfigurationError, _Invalid):  # type: ignore[misc]  # which one, Django's version tells
-    """The settings for mail cannot be met. From Django 6.1 it is an InvalidMailer, too."""
-
-    def __init__(self, text: str, *, alias: str | None = None) -> None:
-        super().__init__(f"MAILERS[{alias!r}]: {text}" if alias else text)
+_AT_A_TIME = 32
+"""Messages of one call that are under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +49,43 @@ class EmailBackend(BaseEmailBackend):
     timeout: float | None
     _partial_connection = None  # where Django's own keeps one that is half open: here there is none
 
-    def __init__(self, host: str | None = None, *, fail_silently: bool = False, **options: Any) -> None:
+    def __init__(  # noqa: PLR0917  # as many as Django's own, in its order
+        self,
+        host: str | None = None,
+        port: int | None = None,
+        username: str | None = None,
+        password: SecretSource | None = None,
+        use_tls: bool | None = None,  # noqa: FBT001
+        fail_silently: bool = False,  # noqa: FBT001, FBT002
+        use_ssl: bool | None = None,  # noqa: FBT001
+        timeout: float | None = None,
+        ssl_keyfile: str | None = None,
+        ssl_certfile: str | None = None,
+        **options: Any,
+    ) -> None:
+        options |= {"host": host, "port": port, "username": username, "password": password}
+        options |= {"use_tls": use_tls, "use_ssl": use_ssl, "timeout": timeout}
+        options |= {"ssl_keyfile": ssl_keyfile, "ssl_certfile": ssl_certfile}
         try:
-            self._set_up(host, fail_silently=fail_silently, options=options)
+            self._set_up(fail_silently=fail_silently, options=options)
         except BaseException as exc:  # noqa: BLE001  # raised again
             failed = without_frames(exc)
         else:
             return
-        del options  # error trackers show the variables of every frame
+        del options, password  # error trackers show the variables of every frame
         raise failed
 
-    def _set_up(self, host: str | None, *, fail_silently: bool, options: dict[str, Any]) -> None:
-        own = {name: options.pop(name) for name in (*DJANGOS, *OURS) if name in options} | {"host": host}
+    def _set_up(self, *, fail_silently: bool, options: dict[str, Any]) -> None:
+        own = {name: options.pop(name) for name in (*DJANGOS, *OURS) if name in options}
         if django.VERSION < (6, 1):
             options["fail_silently"] = fail_silently
         super().__init__(**options)
         self.alias: str | None = getattr(self, "alias", None)
         self.fail_silently = fail_silently
-        told = with_defaults(own, alias=self.alias) if self.alias else with_settings(own)
+        told = completed(own, alias=self.alias)
         self.options = {name: value for name, value in told.items() if name in OURS}
         for name in DJANGOS:
             setattr(self, name, told.get(name))
-        if told.get("use_tls") and told.get("use_ssl"):
-            raise MailNotConfigured(_BOTH_FLAGS[bool(self.alias)], alias=self.alias)
-        if not any(told.get(place) for place in PLACES) and not os.environ.get("PORTMAIL_URL"):
-            raise MailNotConfigured(_NOWHERE, alias=self.alias)
         self.connection: Connection | None = None
         self._silenced: Exception | None = None
         self._lock = threading.RLock()
@@ -106,7 +97,16 @@ class EmailBackend(BaseEmailBackend):
         Raises:
             MailNotConfigured: the settings cannot be met.
         """
-        return self._door(Submitter)
+        told = self.options | {name: getattr(self, name) for name in DJANGOS}
+        try:
+            return submitter_for(told)
+        except (ConfigurationError, AddressError, DiscoveryError) as error:
+            failed: BaseException = MailNotConfigured(str(error), alias=self.alias)
+            failed.__cause__ = without_frames(error)
+        except BaseException as error:  # noqa: BLE001  # raised again
+            failed = without_frames(error)
+        del told  # error trackers show the variables of every frame
+        raise failed
 
     @property
     def shows_credentials(self) -> bool:
@@ -114,16 +114,6 @@ class EmailBackend(BaseEmailBackend):
         told = {name: getattr(self, name) for name in DJANGOS}
         said = told["use_tls"] or told["use_ssl"] or self.options.get("security")
         return bool(told["host"] and told["password"] and not said)
-
-    def _door(self, door: type[D]) -> D:
-        told = self.options | {name: getattr(self, name) for name in DJANGOS}
-        try:
-            return submitter_for(told, door=door)
-        except (ConfigurationError, AddressError, DiscoveryError) as error:
-            failed = MailNotConfigured(str(error), alias=self.alias)
-            failed.__cause__ = without_frames(error)
-        del told  # error trackers show the variables of every frame
-        raise failed
 
     def open(self) -> bool | None:
         """Have a connection ready. Returns whether a new one was needed; None if it failed silently.
@@ -192,63 +182,37 @@ class EmailBackend(BaseEmailBackend):
                 together.heard(Result(outgoing, None, error))
 
     async def asend_messages(self, email_messages: Iterable[EmailMessage]) -> int:
-        """The same for async views: nothing blocks, and receivers of signals run as synchronous code."""
-        messages = list(email_messages or ())
-        together = Round(self, messages)
-        if together.messages:
-            results = self._door(AsyncSubmitter).send_many(_aiter(together.outgoing()))
-            async with aclosing(results):  # if this is cancelled, what was not begun is not sent
-                async for result in results:
-                    await sync_to_async(together.heard)(result)
+        """The same for async views, by the same connections. Receivers of signals run as synchronous code.
+
+        Cancelled, it sends nothing more; notes on the exception say what became of what was under way.
+        """
+        together = Round(self, list(email_messages or ()))
+        try:
+            await self._asend(together)
+        except asyncio.CancelledError as stopped:
+            for note in together.notes:
+                stopped.add_note(note)
+            raise
         return together.outcome(fail_silently=self.fail_silently)
 
+    async def _asend(self, together: Round) -> None:
+        in_order = together.here if together.unheard else sync_to_async
+        following = in_order(partial(next, together.outgoing(), None))
+        room = asyncio.Semaphore(_AT_A_TIME)
+        async with asyncio.TaskGroup() as group:
+            while (outgoing := await following()) is not None:
+                await room.acquire()
+                group.create_task(self._asend_one(outgoing, together)).add_done_callback(
+                    lambda _task: room.release()
+                )
 
-async def _aiter(items: Iterator[T]) -> AsyncIterator[T]:
-    """Each is made as synchronous code: receivers of signals may ask the database."""
-    following = sync_to_async(partial(next, items, None))
-    while (item := await following()) is not None:
-        yield item
-
-
-def with_defaults(own: Mapping[str, Any], *, alias: str) -> Mapping[str, Any]:
-    """Options of MAILERS, with those that follow from others.
-
-    Raises:
-        MailNotConfigured: they come to no host and port.
-    """
-    if not own["host"] or own.get("security"):
-        return own
-    flags = {name: bool(own.get(name)) for name in ("use_tls", "use_ssl")}
-    try:
-        return {**own, **flags, "port": own.get("port") or usual_port(own)}
-    except ConfigurationError as error:
-        raise MailNotConfigured(str(error), alias=alias) from error
-
-
-def setting(name: str) -> Any:
-    """A setting that there was before MAILERS, None without it; who sets one was warned by Django then."""
-    return getattr(settings._wrapped, name, None)  # noqa: SLF001  # from 6.1 on, asking by the front door warns
-
-
-def with_settings(own: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Options completed by the settings that there were before MAILERS: PORTMAIL, then EMAIL_*.
-
-    EMAIL_* say where, unless PORTMAIL does, or only the environment does.
-
-    Raises:
-        MailNotConfigured: PORTMAIL holds an option that there is not.
-    """
-    given = {name: value for name, value in own.items() if value is not None}
-    said = getattr(settings, "PORTMAIL", None) or {}
-    ours = {"url": said} if isinstance(said, str) else dict(said)
-    if unknown := sorted(set(ours) - {*DJANGOS, *OURS}):
-        raise MailNotConfigured(f"PORTMAIL: there is no option {unknown[0]!r}")
-    elsewhere = os.environ.get("PORTMAIL_URL") and not settings.is_overridden("EMAIL_HOST")
-    if any(given.get(place) for place in PLACES):  # an argument's place wins
-        ours = {name: value for name, value in ours.items() if name not in PLACES}
-    said = ours | given
-    if any(said.get(place) for place in PLACES if place not in given or place != "host"):
-        return said
-    if elsewhere and "host" not in given:
-        return said
-    return {name: setting(of) for name, of in DJANGO_SETTINGS.items()} | said
+    async def _asend_one(self, outgoing: Outgoing, together: Round) -> None:
+        try:
+            result = Result(outgoing, await self.submitter.asend(outgoing), None)
+        except PortmailError as error:
+            result = Result(outgoing, None, error)
+        except asyncio.CancelledError as stopped:
+            together.notes += getattr(stopped, "__notes__", ())
+            raise
+        hear = together.here if together.unheard else sync_to_async
+        await hear(together.heard)(result)

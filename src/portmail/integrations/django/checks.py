@@ -6,6 +6,8 @@
 | portmail.W001 | credentials without TLS: Django's own backend would show them in clear |
 | portmail.W002 | a password, for a provider that takes none any more |
 | portmail.W003 | DEFAULT_FROM_EMAIL or SERVER_EMAIL is Django's default, which no provider takes |
+| portmail.W004 | a password inside `url`: Django's error pages, and its mails to the admins, show that |
+| portmail.W005 | a user name without a password: there is no login |
 
 E001 comes with every check, the others with `manage.py check --deploy`. Nothing is connected.
 """
@@ -23,8 +25,10 @@ from django.utils.module_loading import import_string
 from portmail.candidate import Login
 from portmail.discovery.providers import by_host
 from portmail.integrations.django.asynchronous import mailers
-from portmail.integrations.django.backend import EmailBackend, setting
+from portmail.integrations.django.backend import EmailBackend
+from portmail.integrations.django.configured import setting
 from portmail.security import SecretKind
+from portmail.url import parse_url
 
 _DEFAULTS = {"DEFAULT_FROM_EMAIL": "webmaster@localhost", "SERVER_EMAIL": "root@localhost"}
 """Django's own, since it has no better."""
@@ -76,25 +80,53 @@ def _ours(path: str) -> bool:
 
 
 def _of_mailer(name: str, backend: EmailBackend) -> Iterator[CheckMessage]:
-    account = backend.submitter.settings
+    for number, look in _LOOKS.items():
+        for text, hint in look(backend):
+            yield Warning(text, hint=hint, obj=name, id=f"portmail.{number}")
+
+
+def _clear(backend: EmailBackend) -> Iterator[tuple[str, str]]:
     if backend.shows_credentials:
-        yield Warning(
+        yield (
             "There are credentials, and neither TLS flag is set.",
-            hint="portmail uses TLS all the same. Set use_tls (587) or use_ssl (465) to say so: with "
-            "Django's own backend the password would travel in clear.",
-            obj=name,
-            id="portmail.W001",
+            (
+                "portmail uses TLS all the same. Set use_tls (587) or use_ssl (465) to say so: with "
+                "Django's own backend the password would travel in clear."
+            ),
         )
+
+
+def _retired(backend: EmailBackend) -> Iterator[tuple[str, str]]:
+    account = backend.submitter.settings
     password = account.credentials is not None and account.credentials.kind is SecretKind.PASSWORD
     for host in dict.fromkeys(route.host for route in account.routes if password):
         provider = by_host(host.lower())
         if provider is not None and provider.logins and Login.PASSWORD not in provider.logins:
-            yield Warning(
+            yield (
                 f"{provider.name} ({host}) takes no passwords any more, or soon.",
-                hint=f"Give 'token_source' in place of 'password'. {provider.note}".strip(),
-                obj=name,
-                id="portmail.W002",
+                f"Give 'token_source' in place of 'password'. {provider.note}".strip(),
             )
+
+
+def _shown(backend: EmailBackend) -> Iterator[tuple[str, str]]:
+    url = backend.options.get("url")
+    if url and parse_url(url).password:
+        yield (
+            "There is a password inside 'url', which Django's error pages and mails to the admins show.",
+            "Take it out, and give 'password' or PORTMAIL_PASSWORD_FILE: those are hidden.",
+        )
+
+
+def _half(backend: EmailBackend) -> Iterator[tuple[str, str]]:
+    if getattr(backend, "username", None) and backend.submitter.settings.credentials is None:
+        yield (
+            "There is a user name and no password: mail is sent without a login.",
+            "Set EMAIL_HOST_PASSWORD (the option 'password'), or leave the user name out.",
+        )
+
+
+_LOOKS = {"W001": _clear, "W002": _retired, "W004": _shown, "W005": _half}
+"""What is looked at in each mailer, by the number of what is told."""
 
 
 def _senders() -> Iterator[CheckMessage]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import email.policy
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import django
 from django.core.mail import EmailMessage
@@ -15,7 +17,7 @@ from portmail.addresses import one_address
 from portmail.bulk import Result
 from portmail.content import Enveloped
 from portmail.envelope import Mailbox, local_mailbox, mailbox
-from portmail.errors import AddressError, PortmailError
+from portmail.errors import AddressError, DeliveryError, DiscoveryError, PortmailError
 from portmail.integrations.django.signals import post_send, pre_send, send_failed
 from portmail.integrations.smtplib_errors import as_smtplib
 from portmail.receipt import Receipt
@@ -32,6 +34,16 @@ _TELLING = ContextVar("portmail_telling", default=False)
 """Whether receivers are hearing of a message. What is sent meanwhile is not told of, or it might never
 end: a receiver that fails is logged, and by Django's default an error that is logged is mailed to the admins.
 """
+
+
+_SILENT = (DeliveryError, DiscoveryError)
+"""What is silent on wish: what went wrong on the way, never what the program got wrong."""
+
+_LOCAL = re.compile(r"(?:[^<>@]*<)?([^<>@\s]+)>?")
+"""A local name, with a display name or without."""
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +68,14 @@ class Round:
         self.messages = [message for message in messages if message.recipients()]
         self._errors: dict[int, Exception] = {}
         self.sent = 0
+        self.notes: list[str] = []
 
     def outgoing(self) -> Iterator[Outgoing]:
         """Those that can be sent. What is wrong with the others is kept."""
         for number, message in enumerate(self.messages):
             forget(message)
             try:
-                pre_send.send(message=message, **self._about)
+                self._ask(message)
                 made = _made(message, number=number)
             except Exception as exc:  # noqa: BLE001  # raised when the others are on their way
                 self._failed(message, exc, number=number)
@@ -87,14 +100,31 @@ class Round:
         message.portmail_error = error  # type: ignore[attr-defined]
         self._tell(send_failed, message=message, error=error)
 
+    @property
+    def unheard(self) -> bool:
+        """Whether nobody listens: then no code of the site's runs, and none needs a thread."""
+        signals = (pre_send, post_send, send_failed)
+        return not any(signal.has_listeners(self._about["sender"]) for signal in signals)
+
+    @staticmethod
+    def here(work: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+        """The same for a coroutine, without a thread."""
+
+        async def done(*args: P.args, **kwargs: P.kwargs) -> T:
+            return work(*args, **kwargs)
+
+        return done
+
+    def _ask(self, message: EmailMessage) -> None:
+        """Let receivers of `pre_send` raise."""
+        with _telling() as first:
+            if first:
+                pre_send.send(message=message, **self._about)
+
     def _tell(self, signal: Signal, **what: Any) -> None:
-        if _TELLING.get():
-            return
-        token = _TELLING.set(True)
-        try:
-            signal.send_robust(**what, **self._about)
-        finally:
-            _TELLING.reset(token)
+        with _telling() as first:
+            if first:
+                signal.send_robust(**what, **self._about)
 
     def unsent(self, error: Exception | None) -> None:
         """No connection could be had for them: none was sent."""
@@ -106,12 +136,12 @@ class Round:
         """How many were sent.
 
         Raises:
-            Exception: what went wrong with the first that was not, unless mail's own errors are silent.
+            Exception: what went wrong with the first that was not, unless failures of the sending are silent.
         """
         told = [
             self._errors[number]
             for number in sorted(self._errors)
-            if not (fail_silently and isinstance(self._errors[number], PortmailError))
+            if not (fail_silently and isinstance(self._errors[number], _SILENT))
         ]
         if not told:
             return self.sent
@@ -121,6 +151,17 @@ class Round:
                 "what became of each is in its .portmail_receipt or .portmail_error"
             )
         raise told[0]
+
+
+@contextmanager
+def _telling() -> Iterator[bool]:
+    """Whether nobody is hearing of a message already; in the block somebody is."""
+    first = not _TELLING.get()
+    token = _TELLING.set(True)
+    try:
+        yield first
+    finally:
+        _TELLING.reset(token)
 
 
 def forget(message: EmailMessage) -> None:
@@ -150,7 +191,8 @@ def _mailbox(name: str, address: object) -> Mailbox:
     """The address's mailbox. Django takes local names, too: `webmaster`, which its server knows."""
     text = str(address)  # it may be translated when it is used
     if "@" not in text:
-        return local_mailbox(text)
+        local = _LOCAL.fullmatch(text)
+        return local_mailbox(local[1] if local else text)
     found = one_address(name, text=text)
     if not found.domain:
         raise AddressError(f"{name}: {text!r} has no domain")
