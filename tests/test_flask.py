@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import smtplib
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from email.message import Message as AnyEmail
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask import Flask, current_app
@@ -242,6 +244,167 @@ def test_many_messages_each_have_a_result(sandbox: Sandbox, mail: Mail, heard: H
     assert len(sandbox.sessions) <= 5
 
 
+def test_a_class_may_keep_its_content_and_nothing_is_written_into_it(sandbox: Sandbox, mail: Mail) -> None:
+    class Kept(Message):
+        kept: AnyEmail | None = None
+
+        def _message(self) -> AnyEmail:
+            self.kept = self.kept or super()._message()
+            return self.kept
+
+    sent = Kept("Hello", ["ann@example.org"], "x", bcc=["eve@example.org"])
+    results = list(mail.send_many([sent, message(), sent, sent]))
+    assert [result.error for result in results] == [None] * 4
+    assert [result.message for result in results].count(sent) == 3
+    assert sorted(len(received.recipients) for received in sandbox.messages) == [1, 2, 2, 2]
+    assert sent.kept is not None
+    assert "Bcc" not in sent.kept
+
+
+def test_a_class_that_fails_is_told_and_the_others_are_sent(
+    sandbox: Sandbox, mail: Mail, heard: Heard
+) -> None:
+    class Unsigned(Message):
+        def as_bytes(self) -> bytes:
+            raise RuntimeError("no key")
+
+    messages = [message(), Unsigned("Hello", ["ann@example.org"], "x"), message()]
+    by_message = {result.message: result.error for result in mail.send_many(messages)}
+    error = by_message[messages[1]]
+    assert list(by_message.values()).count(None) == len(sandbox.messages) == 2
+    assert isinstance(error, portmail.ContentError)
+    assert str(error) == "the message cannot be written: RuntimeError: no key"
+    assert isinstance(error.__cause__, RuntimeError)
+    assert [(sent, told) for _, sent, told in heard.failed] == [(messages[1], error)]
+
+
+@pytest.mark.parametrize("suppressed", [False, True])
+def test_what_raises_among_many_is_raised_behind_the_results_of_all_before(
+    suppressed: bool, sandbox: Sandbox
+) -> None:
+    def messages() -> Iterator[Message]:
+        yield message()
+        yield message(recipients=[])
+        raise OSError("no more")
+
+    _, mail = application(**account(sandbox), MAIL_SUPPRESS_SEND=suppressed)
+    results = mail.send_many(messages())
+    assert {type(next(results).error) for _ in range(2)} == {type(None), NoRecipients}
+    with pytest.raises(OSError, match="no more"):
+        next(results)
+
+
+def raising(_app: Flask, **_what: object) -> None:
+    raise ZeroDivisionError
+
+
+def raised(caplog: pytest.LogCaptureFixture) -> list[tuple[str, object]]:
+    """What the application's log tells of receivers: the signal, and what they raised."""
+    return [
+        (str(record.args and record.args[0]), record.exc_info and record.exc_info[0])  # type: ignore[index]  # it is a tuple
+        for record in caplog.records
+        if record.name == "shop"
+    ]
+
+
+@pytest.mark.parametrize("suppressed", [False, True])
+def test_a_receiver_that_raises_does_not_end_many(
+    suppressed: bool, sandbox: Sandbox, heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, mail = application(**account(sandbox), MAIL_SUPPRESS_SEND=suppressed)
+    with email_dispatched.connected_to(raising):
+        results = list(mail.send_many(message() for _ in range(20)))
+    assert [result.error for result in results] == [None] * 20
+    assert sum(result.receipt is not None for result in results) == len(sandbox.messages)
+    assert len(sandbox.messages) == (0 if suppressed else 20)
+    assert raised(caplog) == [("email-dispatched", ZeroDivisionError)] * 20
+    assert len(heard.dispatched) == 20
+
+
+def test_a_receiver_of_what_was_sent_that_raises_is_raised_as_with_flask_mail(
+    sandbox: Sandbox, mail: Mail
+) -> None:
+    sent = message()
+    with email_dispatched.connected_to(raising), pytest.raises(ZeroDivisionError):
+        mail.send(sent)
+    assert sent.portmail_receipt is not None
+    assert len(sandbox.messages) == 1
+
+
+def test_a_receiver_of_failures_that_raises_is_logged_and_hides_no_error(
+    sandbox: Sandbox, mail: Mail, heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def too_late(_app: Flask, **_what: object) -> None: ...
+
+    sandbox.reject("ann@example.org")
+    with email_failed.connected_to(raising), email_failed.connected_to(too_late):
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            mail.send(message())
+        with pytest.raises(smtplib.SMTPRecipientsRefused):
+            asyncio.run(mail.asend(message()))
+        [result] = mail.send_many([message()])
+    assert isinstance(result.error, smtplib_errors.RecipientsRefused)
+    assert Counter(raised(caplog)) == {
+        ("email-failed", ZeroDivisionError): 3,
+        ("email-failed", TypeError): 3,
+    }
+    assert len(heard.failed) == 3
+
+
+class MailingHandler(logging.Handler):
+    """Mails what is logged, and fails as the mail does: it was written in a hurry."""
+
+    def __init__(self, mail: Mail) -> None:
+        super().__init__()
+        self.mail = mail
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.mail.send(message(subject=record.getMessage().splitlines()[0]))
+
+
+@pytest.mark.parametrize("many", [False, True])
+@pytest.mark.parametrize("fails", [raising, lambda app, **_: app.logger.error("not sent")])
+def test_a_log_that_is_mailed_does_not_go_round_and_round(
+    many: bool, fails: Any, sandbox: Sandbox, mail: Mail, heard: Heard
+) -> None:
+    app = cast("Flask", mail.app)
+    sandbox.reject("ann@example.org")
+    app.logger.addHandler(handler := MailingHandler(mail))
+    sent = message()
+    try:
+        with email_failed.connected_to(fails):
+            if many:
+                assert isinstance(next(mail.send_many([sent])).error, portmail.Rejected)
+            else:
+                with pytest.raises(portmail.Rejected) as told:
+                    mail.send(sent)
+                assert told.value.refused.keys() == {"ann@example.org"}
+    finally:
+        app.logger.removeHandler(handler)
+    assert [failed for _, failed, _ in heard.failed] == [sent]
+    assert len(sandbox.sessions) <= 2
+
+
+def test_what_a_receiver_sends_is_told_of_as_with_flask_mail(sandbox: Sandbox, mail: Mail) -> None:
+    def alarm(_app: Flask, message: Message, error: Exception) -> None:
+        mail.send_message(f"not sent: {message.subject}", ["postmaster@example.org"])
+
+    with mail.record_messages() as outbox, email_failed.connected_to(alarm):
+        [result] = mail.send_many([message(recipients=[])])
+    assert isinstance(result.error, NoRecipients)
+    assert [recorded.subject for recorded in outbox] == ["not sent: Hello"]
+    assert len(sandbox.messages) == 1
+
+
+def test_nothing_of_many_is_sent_where_no_application_is_at_work(sandbox: Sandbox) -> None:
+    app, _ = application(**account(sandbox))
+    with app.app_context():
+        results = Mail().send_many([message(), message()])
+    with pytest.raises(RuntimeError, match="application context"):
+        next(results)
+    assert sandbox.sessions == ()
+
+
 def test_nothing_of_many_is_sent_before_a_result_is_asked_for(sandbox: Sandbox, mail: Mail) -> None:
     results = mail.send_many(message() for _ in range(3))
     assert sandbox.sessions == ()
@@ -320,7 +483,7 @@ def test_what_cannot_travel_is_told_before_anything_is_connected(
     assert len(heard.failed) == 3
     assert sandbox.sessions == ()
     if isinstance(told.value, portmail.AddressError):
-        assert isinstance(told.value, smtplib.SMTPException)
+        assert all(isinstance(error, smtplib.SMTPException) for error in (told.value, result.error))
 
 
 def test_parameters_that_are_set_by_themselves_may_be_given(sandbox: Sandbox, mail: Mail) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,6 +62,19 @@ ROUTES: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"PORTMAIL_URL": "submissions://me:pw@mx.example.com", "MAIL_SERVER": "old.example.com", **LOGIN},
         ["mx.example.com:465 implicit-tls"],
     ),
+    "a URL and a flag": (
+        {"PORTMAIL_URL": "relay://mx.example.com?tls=require", "MAIL_USE_TLS": True},
+        ["mx.example.com:25 starttls"],
+    ),
+    "TLS of another kind": (
+        {"PORTMAIL_URL": "submission://me:pw@mx.example.com", "MAIL_USE_SSL": True},
+        ["mx.example.com:587 starttls"],
+    ),
+    "more options and a flag": (
+        {"PORTMAIL_OPTIONS": {"routes": [Route("mx.example.com", 465, Security.IMPLICIT_TLS)]}}
+        | {"MAIL_USE_TLS": True},
+        ["mx.example.com:465 implicit-tls"],
+    ),
 }
 
 
@@ -85,6 +99,57 @@ def test_credentials_are_for_an_encrypted_connection_whatever_the_flags_say(sand
     assert b"AUTH" not in session.plaintext
     assert sandbox.messages[0].username == USER
     assert sandbox.messages[0].tls is not None
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"MAIL_USERNAME": USER, "MAIL_PASSWORD": lambda: PASSWORD},
+        {"MAIL_USERNAME": USER, "PORTMAIL_OPTIONS": {"password": PASSWORD}},
+        {"MAIL_USERNAME": USER, "MAIL_PASSWORD": "old", "PORTMAIL_OPTIONS": {"password": lambda: PASSWORD}},
+        {"MAIL_USERNAME": "old", "PORTMAIL_OPTIONS": {"username": USER, "password": PASSWORD}},
+        {"PORTMAIL_OPTIONS": {"username": USER, "password": PASSWORD}},
+        {"MAIL_USERNAME": USER, "PORTMAIL_OPTIONS": {"token": lambda: "a token"}},
+        {"MAIL_USERNAME": USER, "MAIL_PASSWORD": "old", "PORTMAIL_OPTIONS": {"token": "a token"}},
+    ],
+)
+def test_credentials_may_be_callables_and_among_the_options(config: dict[str, Any]) -> None:
+    with Sandbox(users={USER: PASSWORD}, tokens={USER: "a token"}) as sandbox:
+        server = {"MAIL_SERVER": sandbox.host, "MAIL_PORT": sandbox.port(587), "MAIL_CA": str(sandbox.ca)}
+        _, mail = application(**server, **config)
+        mail.send(message(sender=SENDER))
+    [session] = sandbox.sessions
+    assert (session.authentications, sandbox.messages[0].username) == (1, USER)
+    assert b"AUTH" not in session.plaintext
+
+
+def test_a_password_file_that_was_written_again_is_read_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("old\n")
+    url = f"smtp://{sandbox.host}:{sandbox.port(587)}"
+    _, mail = application(
+        PORTMAIL_URL=url, PORTMAIL_CA=sandbox.ca, PORTMAIL_USERNAME=USER, PORTMAIL_PASSWORD_FILE=file
+    )
+    with pytest.raises(portmail.AuthenticationFailed):
+        mail.send(message(sender=SENDER))
+    old = mail.submitter()
+    assert mail.submitter() is old
+    file.write_text(f"{PASSWORD}\n")
+    for _ in range(2):
+        mail.send(message(sender=SENDER))
+    assert mail.submitter() is not old
+    assert [session.authentications for session in sandbox.sessions] == [1, 1]
+    assert [received.username for received in sandbox.messages] == [USER, USER]
+
+
+def test_a_flag_that_is_set_later_counts_too(sandbox: Sandbox) -> None:
+    _, mail = application(PORTMAIL_URL=f"relay://{sandbox.host}:{sandbox.port(25)}")
+    mail.send(message(sender=SENDER))
+    assert mail.state is not None
+    mail.state.use_ssl = True
+    with pytest.raises(portmail.ConfigurationError, match="which MAIL_USE_SSL asks for"):
+        mail.send(message(sender=SENDER))
+    assert len(sandbox.messages) == 1
 
 
 def test_every_setting_is_read() -> None:
@@ -171,6 +236,45 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no options": ({"PORTMAIL_OPTIONS": ["pool_size"]}, "PORTMAIL_OPTIONS must be a dict"),
     "no option": ({"PORTMAIL_OPTIONS": {"poolsize": 1}}, "PORTMAIL_OPTIONS: .*'poolsize'.* pool_size"),
     "a wrong option": ({"PORTMAIL_OPTIONS": {"pool_size": 0}}, "pool_size=0"),
+    "a callable": (
+        {"PORTMAIL_URL": "submission://me@mx.example.com", "PORTMAIL_PASSWORD": lambda: "secret"},
+        "PORTMAIL_PASSWORD must be a str, not function.* callable .* PORTMAIL_OPTIONS",
+    ),
+    "octets": ({"PORTMAIL_URL": b"relay://mx.example.com"}, "PORTMAIL_URL must be a str, not bytes$"),
+    "a password that is none": (
+        {"MAIL_USERNAME": "me", "MAIL_PASSWORD": 12345},
+        "MAIL_SERVER and the MAIL_ settings .*: a password or token must be a str, or a callable",
+    ),
+    "a relay that may go without TLS": (
+        {"PORTMAIL_URL": "relay://mx.example.com", "MAIL_USE_TLS": True},
+        "PORTMAIL_URL: mx.example.com:25 opportunistic .* which MAIL_USE_TLS asks for.*tls=require",
+    ),
+    "a relay without TLS": (
+        {"PORTMAIL_URL": "relay://mx.example.com?tls=none", "MAIL_USE_SSL": "1"},
+        "PORTMAIL_URL: mx.example.com:25 plaintext .* which MAIL_USE_SSL asks for",
+    ),
+    "a server that may be a relay": (
+        {"PORTMAIL_URL": "smtp://mx.example.com", "MAIL_USE_TLS": True},
+        "PORTMAIL_URL: mx.example.com:25 opportunistic .* which MAIL_USE_TLS",
+    ),
+    "security that is none": (
+        {"PORTMAIL_URL": "submission://mx.example.com", "MAIL_USE_TLS": True}
+        | {"PORTMAIL_OPTIONS": {"security": "plaintext"}},
+        "PORTMAIL_URL, with PORTMAIL_OPTIONS: mx.example.com:587 plaintext .* which MAIL_USE_TLS",
+    ),
+    "a route without TLS": (
+        {"PORTMAIL_OPTIONS": {"routes": [Route("mx.example.com", 25, Security.OPPORTUNISTIC)]}}
+        | {"MAIL_USE_TLS": True},
+        "with PORTMAIL_OPTIONS: mx.example.com:25 opportunistic .* which MAIL_USE_TLS",
+    ),
+    "security that contradicts a flag": (
+        {
+            "MAIL_SERVER": "mx.example.com",
+            "MAIL_USE_TLS": True,
+            "PORTMAIL_OPTIONS": {"security": "plaintext"},
+        },
+        "MAIL_SERVER and the MAIL_ settings beside it, with PORTMAIL_OPTIONS: ",
+    ),
 }
 
 
@@ -215,6 +319,9 @@ OURS = {"PORTMAIL_URL": "submission://me@mx.example.com"}
         ({**OURS, "PORTMAIL_PASSWORD": "x"}, THEIRS, ("mx.example.com", "me", None)),
         (OURS, {"PORTMAIL_PASSWORD": "x", "PORTMAIL_FROM": SENDER}, ("mx.example.com", "me", SENDER)),
         ({}, {"PORTMAIL_PASSWORD": "x"}, ("127.0.0.1", None, None)),
+        ({"PORTMAIL_URL": THEIRS["PORTMAIL_URL"]}, THEIRS, ("env.example.com", "env", "env@example.com")),
+        ({"PORTMAIL_URL": THEIRS["PORTMAIL_URL"], "MAIL_SERVER": "mx.example.com"}, THEIRS,
+         ("env.example.com", "env", "env@example.com")),
     ],
 )  # fmt: skip
 def test_the_config_comes_first_and_an_account_is_never_mixed_with_another(
@@ -230,6 +337,15 @@ def test_the_environments_password_is_not_for_the_configs_server(monkeypatch: py
         monkeypatch.setenv(name, value)
     with pytest.raises(portmail.CredentialsUnusable, match="PORTMAIL_URL: "):
         who(OURS)
+
+
+def test_whom_the_environment_trusts_is_trusted_whatever_the_account(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PORTMAIL_CA", str(sandbox.ca))
+    _, mail = application(MAIL_SERVER=sandbox.host, MAIL_PORT=sandbox.port(25), MAIL_USE_TLS=True)
+    mail.send(message(sender=SENDER))
+    assert sandbox.messages[0].tls is not None
 
 
 def test_the_dialogue_is_shown_once_if_it_is_wanted(

@@ -7,7 +7,7 @@ import contextlib
 import threading
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 
@@ -174,7 +174,7 @@ class Errand(Generic[T]):
         """What came of it: returned or raised."""
         result = cast("T", self._result)
         if isinstance(self._error, asyncio.CancelledError):
-            raise self._closed() from None
+            raise _closed(self._notes()) from None
         error, self._error = self._error, None
         self.told = True  # from here on nothing can interrupt
         if error is None:
@@ -200,12 +200,18 @@ class Errand(Generic[T]):
 
     async def cancelled(self, *, because: BaseException) -> None:
         """`interrupt`, where another loop waits, which goes on meanwhile."""
+        possible = self.home is not None and self.home.soon(self._cancel)
+        if isinstance(because, GeneratorExit):  # that loop is gone: nothing can be awaited any more
+            return
         try:
-            if self.home is not None and self.home.soon(self._cancel):
+            if possible:
                 async with asyncio.timeout(WIND_UP):
                     await self.over()
         except TimeoutError:
             pass
+        except BaseException as again:
+            self._note(again)
+            raise
         finally:
             self._note(because)
 
@@ -233,12 +239,12 @@ class Errand(Generic[T]):
             told = NOT_SENT
         return list(getattr(self._error, "__notes__", [f"portmail: {told}"]))
 
-    def _closed(self) -> DeliveryError:
-        """What to raise when the submitter was closed while the message was on its way."""
-        notes = self._notes()
-        text = "\n".join(["The submitter was closed while it was sending.", *notes])
-        unsent = all(NOT_SENT in note and "accepted for" not in note for note in notes)
-        return Unreachable(text, temporary=True) if unsent else InDoubt(text)
+
+def _closed(notes: Sequence[str]) -> DeliveryError:
+    """What to raise when the submitter was closed while the message was on its way."""
+    text = "\n".join(["The submitter was closed while it was sending.", *notes])
+    unsent = all(NOT_SENT in note and "accepted for" not in note for note in notes)
+    return Unreachable(text, temporary=True) if unsent else InDoubt(text)
 
 
 def _cancelled(note: str) -> asyncio.CancelledError:

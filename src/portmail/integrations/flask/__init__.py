@@ -11,20 +11,23 @@ Settings are read from `app.config` by `init_app`:
 |---|---|
 | PORTMAIL_URL | the account; PORTMAIL_USERNAME, _PASSWORD, _PASSWORD_FILE, _FROM and _CA add to it |
 | MAIL_SERVER, MAIL_PORT | the server in Flask-Mail's words, where there is no PORTMAIL_URL |
-| MAIL_USE_TLS, MAIL_USE_SSL | STARTTLS, implicit TLS; with a password TLS is used without them, too |
-| MAIL_USERNAME, MAIL_PASSWORD | the login, at MAIL_SERVER only |
+| MAIL_USE_TLS, MAIL_USE_SSL | STARTTLS, implicit TLS; with a password TLS is used without them, too. |
+| MAIL_USERNAME, MAIL_PASSWORD | the login, at MAIL_SERVER only; the password may be a callable, too |
 | MAIL_DEFAULT_SENDER | the sender of messages without one: an address, or (name, address) |
 | MAIL_SUPPRESS_SEND | check, signal and record messages, but send none; `app.testing` unless it is set |
 | MAIL_TIMEOUT | seconds for each wait |
 | MAIL_CA | a PEM file of a CA trusted besides the system's |
-| PORTMAIL_OPTIONS | a dict of more arguments of `Submitter`: token, pool_size, retry, ... |
+| PORTMAIL_OPTIONS | a dict of more arguments of `Submitter`: token, password, pool_size, retry, ... |
 | MAIL_ASCII_ATTACHMENTS | write file names in ASCII |
 | MAIL_DEBUG | show what is said to the server on standard error, without secrets |
 | MAIL_MAX_EMAILS | accepted, and not needed: where a server takes no more, the next connection is opened |
 
-PORTMAIL_ variables of the process's environment say what `app.config` does not, unless each has an
-account of its own: then `app.config` alone counts, as it does where it has a MAIL_SERVER. An
-application that says nothing anywhere hands its mail to port 25 of this machine, as with Flask-Mail.
+PORTMAIL_ variables of the process's environment say what `app.config` does not, unless each has a
+PORTMAIL_URL of its own: then `app.config` alone counts, as it does where it has a MAIL_SERVER (PORTMAIL_CA
+counts always). A password file that is written again is read again. An application that says nothing
+anywhere hands its mail to port 25 of this machine, as with Flask-Mail.
+
+A flag that asks for TLS is refused beside a PORTMAIL_URL, or options, by which mail may go without.
 
 What is different from Flask-Mail: TLS is verified, and credentials are never shown without it; one
 connection serves many messages, requests and threads; `send` returns a receipt; what cannot travel

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from portmail.errors import ConfigurationError
-from portmail.integrations.flask.reading import URL, naming
+from portmail.integrations.environment import URL
+from portmail.integrations.flask.reading import naming
 from portmail.integrations.other_settings import OtherSettings, every_step
 from portmail.settings import Settings, from_arguments, from_environment
 
 if TYPE_CHECKING:
     from portmail.integrations.flask.state import State
 
-_SECRETS = {"password", "token"}
-
 
 def options_of(state: State) -> dict[str, Any]:
     """All that decides which submitter it is, by name."""
-    return {**state.account, **_wishes(state), **state.options}
+    flags = {"MAIL_USE_TLS": state.use_tls, "MAIL_USE_SSL": state.use_ssl}
+    return {**state.account, **_wishes(state), **state.options, **flags}
 
 
 def settings_of(state: State) -> Settings:
@@ -28,9 +28,26 @@ def settings_of(state: State) -> Settings:
     """
     wishes = _wishes(state) | state.options
     with naming(_names(state)):
-        if URL in state.account:
-            return from_environment(state.account, **wishes)
-        return from_arguments(**wishes)
+        known = URL in state.account
+        settings = from_environment(state.account, **wishes) if known else from_arguments(**wishes)
+    if state.use_tls or state.use_ssl:
+        _refuse_weaker(settings, state=state)
+    return settings
+
+
+def _refuse_weaker(settings: Settings, *, state: State) -> None:
+    """What asks for TLS is never passed over, wherever the account is said.
+
+    Raises:
+        ConfigurationError: a route that may go without.
+    """
+    flag = "MAIL_USE_TLS" if state.use_tls else "MAIL_USE_SSL"
+    weak = next((route for route in settings.routes if not route.security.encrypted), None)
+    if weak is not None:
+        raise ConfigurationError(
+            f"{_names(state)}: {weak} may go without TLS, which {flag} asks for. Ask for TLS there, too "
+            f"(submission://, or relay:// with ?tls=require, or security=starttls), or take {flag} out"
+        )
 
 
 def _names(state: State) -> str:
@@ -55,21 +72,18 @@ def _account(state: State) -> dict[str, Any]:
         raise ConfigurationError(
             "MAIL_USE_TLS (STARTTLS) and MAIL_USE_SSL (implicit TLS) contradict each other: set one of them"
         )
-    elsewhere = _SECRETS & state.options.keys()
+    said = state.options
     given = OtherSettings(
         state.server,
         state.port,
-        username=state.username,
-        password="elsewhere" if elsewhere else state.password,  # decides on TLS
+        username=said.get("username") or state.username,
+        password=said.get("password") or (None if said.get("token") else state.password),
+        token=said.get("token"),
         use_tls=state.use_tls,
         use_ssl=state.use_ssl,
     )
     with naming("MAIL_SERVER and MAIL_PORT"):
-        wishes: dict[str, Any] = {"routes": given.routes}
-    with naming("MAIL_USERNAME and MAIL_PASSWORD"):
-        wishes |= given.wishes()
-    if elsewhere:
-        del wishes["password"]
+        wishes: dict[str, Any] = {**given.wishes()}
     if state.account.get("PORTMAIL_CA"):
         wishes["tls_ca"] = state.account["PORTMAIL_CA"]
     if state.account.get("PORTMAIL_FROM"):

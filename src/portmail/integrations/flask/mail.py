@@ -16,7 +16,6 @@ from portmail.integrations.flask.outgoing import Outgoing
 from portmail.integrations.flask.signals import email_dispatched
 from portmail.integrations.flask.state import EXTENSION, FLASK_MAIL, State, current_state, state_of
 from portmail.integrations.flask.telling import app_at_work, told
-from portmail.offloading import in_a_daemon_thread
 
 if TYPE_CHECKING:
     from portmail.receipt import Receipt
@@ -87,7 +86,7 @@ class Mail:
         """`send` for an async view: its loop goes on meanwhile, and the connections are the same.
 
         They cannot be of the view's own loop, which ends with the request. Who is cancelled while
-        the message is on its way does not hear what became of it.
+        the message is on its way finds in the exception's notes what became of it.
         """
         with self._context():
             state = self._state()
@@ -97,9 +96,7 @@ class Mail:
                 if state.suppress:
                     outgoing.check()
                 else:
-                    message.portmail_receipt = await in_a_daemon_thread(
-                        lambda: outgoing.by(state.submitter())
-                    )
+                    message.portmail_receipt = await outgoing.awaited(state.submitter())
         return message.portmail_receipt
 
     def send_many(self, messages: Iterable[Message]) -> Generator[Result]:

@@ -6,19 +6,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
-from email.message import Message as AnyEmail
 from typing import TYPE_CHECKING
 
-from portmail.addresses import recipients_in, sender_in
 from portmail.bulk import Result as AnyResult
-from portmail.content import headers_of
-from portmail.errors import PortmailError
-from portmail.integrations.flask.connection import Connection
+from portmail.errors import ContentError, PortmailError
 from portmail.integrations.flask.message import Message
 from portmail.integrations.flask.outgoing import Outgoing
 from portmail.integrations.flask.refusals import as_flask_mail
 from portmail.integrations.flask.state import State
-from portmail.integrations.flask.telling import told
+from portmail.integrations.flask.telling import app_at_work, tell
 
 if TYPE_CHECKING:
     from portmail.receipt import Receipt
@@ -43,66 +39,70 @@ def send_many(
 class _Many:
     def __init__(self, state: State, context: Callable[[], AbstractContextManager[object]]) -> None:
         self._state, self._context = state, context
-        self._under_way: dict[int, tuple[Message, Outgoing]] = {}  # by the content's id, which lives as long
-        self._over: deque[Result] = deque()
+        self._unwritable: deque[Result] = deque()
 
     def results(self, messages: Iterable[Message]) -> Generator[Result]:
         """What became of each."""
-        if self._state.suppress:
-            yield from map(self._alone, messages)
-            return
-        with closing(self._state.submitter().send_many(self._contents(messages))) as results:
-            for result in results:
+        with closing(self._handed_over(self._outgoing(messages))) as results:
+            try:
+                for result in results:
+                    outgoing, error = result.message, result.error
+                    failed = error and as_flask_mail(error, sender=outgoing.sender)
+                    yield from self._taken()
+                    yield self._told(outgoing.origin, receipt=result.receipt, error=failed)
+            except Exception:  # what `messages` raises comes behind the results of all before
                 yield from self._taken()
-                yield self._told(result)
+                raise
         yield from self._taken()
 
-    def _contents(self, messages: Iterable[Message]) -> Iterator[AnyEmail]:
-        """What is sent together; the others are over when the next one is asked for."""
+    def _handed_over(self, outgoing: Iterable[Outgoing]) -> Generator[AnyResult[Outgoing]]:
+        if not self._state.suppress:
+            return self._state.submitter().send_many(outgoing)
+        return (_checked(each) for each in outgoing)
+
+    def _outgoing(self, messages: Iterable[Message]) -> Iterator[Outgoing]:
+        """What is handed over; of the others the results are kept."""
         for message in messages:
-            with self._context():
-                outgoing = self._with_envelope(message)
-            if outgoing is None or isinstance(outgoing.content, bytes):
-                self._over.append(self._alone(message))
+            message.portmail_receipt = None
+            made = self._made(message)
+            if isinstance(made, Outgoing):
+                yield made
             else:
-                self._under_way[id(outgoing.content)] = message, outgoing
-                yield outgoing.content
+                self._unwritable.append(self._told(message, error=made))
 
-    def _with_envelope(self, message: Message) -> Outgoing | None:
-        """The message with a header that says sender and recipients; None if there is no such."""
-        try:
-            outgoing = Outgoing.of(message, state=self._state)
-            content = outgoing.content
-            if isinstance(content, bytes):
-                return None
-            shown = set(recipients_in(headers_of(content)))
-            hidden = [address for address in outgoing.recipients if address not in shown]
-            if hidden:
-                content["Bcc"] = ", ".join(hidden)
-            headers = headers_of(content)
-            same = set(recipients_in(headers)) == set(outgoing.recipients)
-            return outgoing if same and sender_in(headers) == outgoing.sender else None
-        except PortmailError:
-            return None
+    def _made(self, message: Message) -> Outgoing | PortmailError:
+        with self._context():
+            app_at_work()  # complains before anything is sent
+            try:
+                return Outgoing.of(message, state=self._state)
+            except Exception as exc:  # noqa: BLE001  # told in the result: the others are sent all the same
+                return as_flask_mail(_refusal(exc))
 
-    def _alone(self, message: Message) -> Result:
-        try:
-            with self._context():
-                return Result(message, Connection(self._state).send(message), None)
-        except PortmailError as error:
-            return Result(message, None, error)
-
-    def _told(self, result: AnyResult[AnyEmail]) -> Result:
-        message, outgoing = self._under_way.pop(id(result.message))
-        message.portmail_receipt = result.receipt
-        try:
-            with self._context(), told(message):
-                if result.error is not None:
-                    raise as_flask_mail(result.error, sender=outgoing.sender)
-        except PortmailError as error:
-            return Result(message, None, error)
-        return Result(message, result.receipt, None)
+    def _told(
+        self, message: Message, *, receipt: Receipt | None = None, error: PortmailError | None = None
+    ) -> Result:
+        message.portmail_receipt = receipt
+        with self._context():
+            tell(app_at_work(), message, error=error)
+        return Result(message, receipt, error)
 
     def _taken(self) -> Iterator[Result]:
-        while self._over:
-            yield self._over.popleft()
+        while self._unwritable:
+            yield self._unwritable.popleft()
+
+
+def _checked(outgoing: Outgoing) -> AnyResult[Outgoing]:
+    try:
+        outgoing.check()
+    except PortmailError as error:
+        return AnyResult(outgoing, None, error)
+    return AnyResult(outgoing, None, None)
+
+
+def _refusal(exc: Exception) -> PortmailError:
+    """Why a message cannot be made; a class of the program's may raise anything."""
+    if isinstance(exc, PortmailError):
+        return exc
+    error = ContentError(f"the message cannot be written: {type(exc).__name__}: {exc}")
+    error.__cause__ = exc
+    return error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from email.message import Message as AnyEmail
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from portmail.content import Enveloped
 from portmail.errors import ConfigurationError
 from portmail.integrations.flask.message import Message
 from portmail.integrations.flask.refusals import BadHeaderError, NoRecipients, NoSender, translated
@@ -21,12 +23,12 @@ _AUTOMATIC = ("SIZE", "BODY", "SMTPUTF8")
 """Parameters of MAIL that follow from the message (RFC 1870, RFC 6152, RFC 6531)."""
 
 
-class Outgoing(NamedTuple):
-    """One message on its way, with the envelope that was meant."""
+@dataclass(frozen=True, slots=True)
+class Outgoing(Enveloped):
+    """One message on its way, with the envelope that was meant; `origin` is what the program made."""
 
-    content: AnyEmail | bytes
-    sender: str
-    recipients: tuple[str, ...]
+    origin: Message = field(kw_only=True)
+    sender: str = ""
 
     @classmethod
     def of(cls, message: Message, *, state: State, envelope_from: AnyAddress | None = None) -> Outgoing:
@@ -49,7 +51,7 @@ class Outgoing(NamedTuple):
         listed = (("To", message.recipients), ("Cc", message.cc), ("Bcc", message.bcc))
         everybody = [bare(name, address=address) for name, addresses in listed for address in addresses]
         sender = bare("sender", address=envelope_from or message.sender)
-        return cls(_content(message), sender, tuple(dict.fromkeys(everybody)))
+        return cls(_content(message), sender, tuple(dict.fromkeys(everybody)), origin=message)
 
     def check(self) -> None:
         """What is done before anything is connected, and no more.
@@ -57,7 +59,7 @@ class Outgoing(NamedTuple):
         Raises:
             AddressError, HeaderError, ContentError: it cannot travel.
         """
-        Submission.of(self.content, sender=self.sender, recipients=self.recipients)
+        Submission.of(self)
 
     def by(self, submitter: Submitter) -> Receipt:
         """Submit it.
@@ -66,7 +68,12 @@ class Outgoing(NamedTuple):
             DeliveryError: it was not accepted, or nobody knows; the subclass says which.
         """
         with translated(sender=self.sender):
-            return submitter.send(self.content, sender=self.sender, recipients=self.recipients)
+            return submitter.send(self)
+
+    async def awaited(self, submitter: Submitter) -> Receipt:
+        """`by`, for a coroutine."""
+        with translated(sender=self.sender):
+            return await submitter.asend(self)
 
 
 def _sender(state: State) -> str | None:

@@ -9,19 +9,10 @@ from typing import Any, TypeVar
 
 from portmail.addresses import one_address
 from portmail.errors import AddressError, ConfigurationError
+from portmail.integrations.environment import URL, VARIABLES, variables
 from portmail.integrations.flask.texts import AnyAddress, written
 
 T = TypeVar("T", int, float)
-
-URL = "PORTMAIL_URL"
-_VARIABLES = (
-    URL,
-    "PORTMAIL_USERNAME",
-    "PORTMAIL_PASSWORD",
-    "PORTMAIL_PASSWORD_FILE",
-    "PORTMAIL_FROM",
-    "PORTMAIL_CA",
-)
 
 _FLAGS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -33,16 +24,19 @@ _FLAGS = {
 def account_variables(config: Mapping[str, Any]) -> Mapping[str, str]:
     """The PORTMAIL_ variables that count: of the config, and of the environment what that does not say.
 
-    Each may have an account of its own; then the environment's password is not for the config's server.
+    Raises:
+        ConfigurationError: one in the config is no text.
     """
-    ours = {name: os.fspath(config[name]) for name in _VARIABLES if config.get(name)}
-    theirs = {name: value for name in _VARIABLES if (value := os.environ.get(name))}
-    own = URL in ours or bool(config.get("MAIL_SERVER"))
-    if own and (URL in theirs or URL not in ours):
-        return ours
-    if URL in ours or URL in theirs:
-        return theirs | ours
-    return ours
+    given = {name: _variable(name, config[name]) for name in VARIABLES if config.get(name)}
+    return variables(given, elsewhere=bool(config.get("MAIL_SERVER")) and URL not in given)
+
+
+def _variable(name: str, value: object) -> str:
+    written = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(written, str):
+        return written
+    told = ". A callable for a password or token goes into PORTMAIL_OPTIONS" if callable(value) else ""
+    raise ConfigurationError(f"{name} must be a str, not {type(value).__name__}{told}")
 
 
 def flag(config: Mapping[str, Any], name: str, *, default: bool = False) -> bool:

@@ -20,6 +20,7 @@ from portmail.integrations.flask.reading import (
 )
 from portmail.integrations.flask.texts import AnyAddress
 from portmail.integrations.shared import shared
+from portmail.security import SecretSource
 from portmail.settings import Settings
 from portmail.submitter import Submitter
 from portmail.transports.tls import verified_context
@@ -49,7 +50,7 @@ class State:
         self.account = account_variables(config)
         self.server = text(config, "MAIL_SERVER") or "127.0.0.1"
         self.username = text(config, "MAIL_USERNAME")
-        self.password: str | None = config.get("MAIL_PASSWORD")
+        self.password: SecretSource | None = config.get("MAIL_PASSWORD")
         self.use_tls = flag(config, "MAIL_USE_TLS")
         self.use_ssl = flag(config, "MAIL_USE_SSL")
         self.port = number(config, "MAIL_PORT", default=None if self.use_ssl else RELAY)
