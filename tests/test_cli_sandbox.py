@@ -32,9 +32,9 @@ Start = Callable[..., "Running"]
 class Running:
     """The command in a process of its own; `told` are the lines up to the first message."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, program: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", START, "sandbox", *options],
+            [sys.executable, "-W", "error", "-c", program, "sandbox", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -55,6 +55,16 @@ class Running:
         [pasted] = [line for line in self.told if "portmail send" in line]
         return pasted
 
+    def leave(self) -> None:
+        """Read no more."""
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for its end; return the exit code, and what it complained of."""
+        assert self.process.stderr is not None
+        return self.process.wait(timeout=20), self.process.stderr.read()
+
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
         """Send a signal; return the exit code, and what was written after that."""
         self.process.send_signal(number)
@@ -67,8 +77,8 @@ def start() -> Iterator[Start]:
     """Start the command with these options."""
     with ExitStack() as stack:
 
-        def begin(*options: str) -> Running:
-            running = Running(*options)
+        def begin(*options: str, program: str = START) -> Running:
+            running = Running(*options, program=program)
             stack.enter_context(running.process)
             stack.callback(running.process.kill)
             return running
@@ -186,6 +196,22 @@ def test_the_line_to_paste_avoids_what_is_blocked_and_tls_can_be_taken_away(star
     assert running.end() == (0, "", "")
 
 
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_it_ends_when_its_reader_goes(options: tuple[str, ...], start: Start) -> None:
+    running = start(*options)
+    running.line()
+    running.leave()
+    assert running.ended() == (0, "")
+
+
+def test_where_the_system_does_not_tell_of_that_it_ends_with_the_next_message(start: Start) -> None:
+    running = start("--json", program=f"import select; del select.poll; {START}")
+    beginning: dict[str, Any] = json.loads(running.line())
+    running.leave()
+    assert relayed(beginning, "you@example.org") == {}
+    assert running.ended() == (0, "")
+
+
 def test_messages_of_earlier_runs_are_kept(start: Start, tmp_path: Path) -> None:
     (tmp_path / "000001.eml").write_text("earlier")
     running = start("--keep", str(tmp_path), "--json")
@@ -260,3 +286,19 @@ def test_without_trustme_it_says_what_to_install() -> None:
     )
     assert (done.returncode, done.stdout) == (78, "")
     assert 'pip install "portmail[sandbox]"' in done.stderr
+
+
+def test_its_certificate_is_where_it_is_wished_each_time(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    texts = set()
+    for _ in range(2):
+        running = start("--ca", str(file))
+        assert f"PORTMAIL_CA={file} portmail send" in running.begin()
+        texts.add(file.read_text("ascii"))
+        running.end()
+    assert len(texts) == 2
+
+
+def test_a_place_for_it_that_there_is_not_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["sandbox", "--ca", str(tmp_path / "no" / "ca.pem")]) == 78
+    assert "--ca" in capsys.readouterr().err

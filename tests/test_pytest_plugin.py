@@ -1,22 +1,19 @@
-"""Do the fixtures show what a program sends, and does a test fail that would really send?
-
-What must pass is tested here with the fixtures themselves; what must fail, by pytest in a process of its own.
-"""
+"""Do the fixtures show what a program sends? What must fail is in test_no_mail.py."""
 
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 import portmail
-from portmail.integrations.interception import Guard, StandIn
+from portmail.integrations.interception import StandIn
 from portmail.integrations.outbox import Outbox
 from portmail.job import Job
 from portmail.route import Route
@@ -28,9 +25,6 @@ from portmail.timeouts import Deadline, Timeouts
 
 pytest_plugins = ["portmail.integrations.pytest"]
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-PLUGIN = "portmail.integrations.pytest"
-PLUGINS = (PLUGIN,)
 LETTER = b"From: me@example.com\r\nTo: %s\r\nSubject: %s\r\n\r\nHello.\r\n"
 
 Door = Callable[[bytes], portmail.Receipt]
@@ -93,13 +87,53 @@ def test_a_scripts_mail_needs_no_account(portmail_outbox: Outbox) -> None:
     assert b"boss" not in sent.content
 
 
-def test_an_account_that_is_set_stays(
-    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+def of_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that names an account, and files that only its machine has."""
+    monkeypatch.setenv("PORTMAIL_URL", "submission://me@mail.example.net")
+    monkeypatch.setenv("PORTMAIL_USERNAME", "somebody")
+    monkeypatch.setenv("PORTMAIL_PASSWORD_FILE", "/run/secrets/none")
+    monkeypatch.setenv("PORTMAIL_CA", "/run/secrets/none.pem")
+
+
+@pytest.mark.parametrize("fixture", ["portmail_outbox", "portmail_sandbox"])
+def test_nothing_is_needed_of_the_account_that_the_environment_named(
+    fixture: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setenv("PORTMAIL_URL", "submission://mail.example.net")
-    request.getfixturevalue("portmail_outbox")
-    receipt = portmail.send(to="ann@example.org", subject="Hello", sender="me@example.com")
-    assert receipt.route.host == "mail.example.net"
+    of_production(monkeypatch)
+    there: Outbox | Sandbox = request.getfixturevalue(fixture)
+    portmail.send(to="ann@example.org", subject="Hello", sender="me@example.com")
+    assert len(there.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("security", "peer_name"),
+    [
+        (Security.STARTTLS, "mail.example.com"),
+        (Security.IMPLICIT_TLS, "mail.example.com"),
+        (Security.OPPORTUNISTIC, None),
+    ],
+)
+def test_a_receipt_tells_of_tls_where_there_must_be_some(
+    security: Security, peer_name: str | None, portmail_outbox: Outbox
+) -> None:
+    route = Route("mail.example.com", 587, security)
+    with portmail.Submitter(routes=[route]) as mail:
+        tls = mail.send(letter()).tls
+    assert (tls and tls.peer_name) == peer_name
+    assert (tls and tls.version) == (peer_name and "TLSv1.3")
+
+
+def test_log_records_of_a_test_are_mailed_before_it_ends(
+    portmail_outbox: Outbox, request: pytest.FixtureRequest
+) -> None:
+    from portmail.integrations.logging import MailHandler
+
+    handler = MailHandler(to="ops@example.org", sender="me@example.com")
+    request.addfinalizer(handler.close)
+    handler.handle(logging.makeLogRecord({"name": "app", "levelno": logging.ERROR, "msg": "broken"}))
+    gate = request.getfixturevalue("_portmail_gate")
+    gate.settle()
+    portmail_outbox.assert_sent(to="ops@example.org", text="broken")
 
 
 def test_a_submitter_from_before_and_another_thread_are_seen(request: pytest.FixtureRequest) -> None:
@@ -333,6 +367,17 @@ def test_the_environment_names_the_sandbox(portmail_sandbox: Sandbox) -> None:
     assert subjects == ["Script", "Application", "Subprocess"]
 
 
+def test_without_trustme_the_sandbox_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("portmail.sandbox")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "trustme", None)
+    install = re.escape('pip install "portmail[sandbox]"')
+    with pytest.raises(pytest.fail.Exception, match=f"portmail_sandbox cannot be made: .*{install}"):
+        request.getfixturevalue("portmail_sandbox")
+
+
 @pytest.mark.parametrize("time", ["first", "second"])
 def test_each_test_has_a_fresh_sandbox(time: str, portmail_sandbox: Sandbox) -> None:
     assert not portmail_sandbox.messages
@@ -342,266 +387,6 @@ def test_each_test_has_a_fresh_sandbox(time: str, portmail_sandbox: Sandbox) -> 
     portmail.send(to="bob@example.org", subject=time, sender="me@example.com")
 
 
-# In a process of its own.
-
-
-@pytest.fixture
-def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Where pytest runs with this plugin and no other."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PORTMAIL_FROM", "me@example.com")
-    monkeypatch.setenv("PORTMAIL_URL", "submission://127.0.0.1:1")
-    monkeypatch.delenv("PORTMAIL_CACHE")
-    return pytester
-
-
-def ran(inner: pytest.Pytester, *, plugins: Sequence[str] = PLUGINS) -> pytest.RunResult:
-    options = [option for plugin in plugins for option in ("-p", plugin)]
-    return inner.runpytest_subprocess(*options, "-p", "no:cacheprovider", "-W", "error")
-
-
-SUBMITS = """
-import asyncio, threading
-import pytest
-import portmail
-from portmail import opening, route
-
-LETTER = b"From: me@example.com\\r\\nTo: ann@example.org, bob@example.org\\r\\n\\r\\n"
-
-def swallowed(do, *arguments):
-    try:
-        do(*arguments)
-    except Exception:
-        pass
-
-def send():
-    portmail.send(to="ann@example.org", subject="Hello")
-
-def submitter():
-    return portmail.Submitter.from_env()
-"""
-
-CAUGHT = """
-pytestmark = pytest.mark.usefixtures("no_mail")
-kept = []
-
-def test_swallowed():
-    swallowed(send)
-
-def test_thread():
-    thread = threading.Thread(target=swallowed, args=[send])
-    thread.start()
-    thread.join()
-
-def test_many():
-    [result] = submitter().send_many([LETTER])
-    assert isinstance(result.error, portmail.Unreachable)
-
-def test_connect():
-    swallowed(submitter().connect)
-
-def test_address_alone():
-    swallowed(portmail.Submitter("me@example.invalid", password="x").send, LETTER)
-
-def test_by_another_way():
-    swallowed(asyncio.run, opening.dial(route.Route("127.0.0.1", 1, "starttls"), seconds=1))
-
-def test_another_sandbox():
-    from portmail.sandbox import Sandbox
-    with Sandbox() as other:
-        swallowed(portmail.Submitter.from_url(other.url, tls_ca=other.ca).send, LETTER)
-        kept.append(other.sessions)
-    assert kept == [()]
-
-def test_raised():
-    send()
-
-def test_fails_for_another_reason():
-    swallowed(send)
-    assert kept == ["something"]
-
-@pytest.fixture
-def sends_at_its_end(no_mail):
-    yield
-    swallowed(send)
-
-def test_passes_and_sends_when_it_is_over(sends_at_its_end):
-    pass
-"""
-
-
-def test_whatever_would_submit_mail_fails_and_says_to_whom(inner: pytest.Pytester) -> None:
-    inner.makepyfile(SUBMITS + CAUGHT)
-    result = ran(inner)
-    result.assert_outcomes(failed=9, passed=1, errors=1)
-    assert result.stdout.str().count("no_mail: this test would have submitted mail:\n") == 10
-    one = "to ann@example.org (from me@example.com), by 127.0.0.1:1 starttls"
-    both = "  to ann@example.org, bob@example.org (from me@example.com), by "
-    result.stdout.fnmatch_lines(
-        [
-            "*ERROR at teardown of test_passes_and_sends_when_it_is_over*",
-            f"  {one}",
-            "*_ test_swallowed _*",
-            f"  {one}",
-            "What to do: have the test ask for portmail_outbox, or for portmail_sandbox.",
-            "*_ test_thread _*",
-            f"  {one}",
-            "*_ test_many _*",
-            f"{both}127.0.0.1:1 starttls",
-            "*_ test_connect _*",
-            "  a connection for later messages, by 127.0.0.1:1 starttls",
-            "*_ test_address_alone _*",
-            f"{both}the server that is found for it",
-            "*_ test_by_another_way _*",
-            "  a connection to 127.0.0.1:1 starttls",
-            "*_ test_another_sandbox _*",
-            f"{both}127.0.0.1:* starttls",
-            "*_ test_raised _*",
-            f"E *{one}",
-            "*_ test_fails_for_another_reason _*",
-            "E *AssertionError: assert*",
-            f"E *{one}",
-        ]
-    )
-
-
-def test_one_route_to_somebody_else_is_one_too_many() -> None:
-    here, elsewhere = (Route("127.0.0.1", port, Security.STARTTLS) for port in (5870, 587))
-    guard = Guard({("127.0.0.1", 5870)})
-    assert guard.allows([here])
-    assert not guard.allows([here, elsewhere])
-    assert not guard.allows([])
-
-
-EVERYWHERE = """
-def test_caught():
-    swallowed(send)
-
-def test_sandbox(portmail_sandbox):
-    send()
-    url = portmail_sandbox.url.replace("127.0.0.1", "localhost")
-    portmail.send(to="ann@example.org", subject="Hello", url=url)
-    submitter().connect()
-    assert len(portmail_sandbox.messages) == 2
-
-def test_outbox(portmail_outbox):
-    send()
-    assert len(portmail_outbox) == 1
-
-class TestWithMailpit:
-    @pytest.fixture
-    def no_mail(self):
-        pass
-
-    def test_is_allowed(self):
-        with pytest.raises(portmail.Unreachable, match="connection refused"):
-            portmail.send(to="ann@example.org", subject="Hello", retry=None)
-"""
-
-
-def test_a_project_forbids_it_everywhere_but_where_it_is_expected(inner: pytest.Pytester) -> None:
-    inner.makeini("[pytest]\naddopts = --strict-config --strict-markers\nportmail_no_mail = true")
-    inner.makepyfile(SUBMITS + EVERYWHERE)
-    result = ran(inner)
-    result.assert_outcomes(failed=1, passed=3)
-    result.stdout.fnmatch_lines(["FAILED *::test_caught*"])
-
-
 def test_the_outbox_has_it_whichever_was_asked_for_first(portmail_outbox: Outbox, no_mail: None) -> None:
     blocking(letter())
     portmail_outbox.assert_sent()
-
-
-def test_without_trustme_the_sandbox_says_what_to_install(inner: pytest.Pytester) -> None:
-    inner.makeconftest("import sys; sys.modules['trustme'] = None")
-    inner.makepyfile("def test_it(portmail_sandbox): pass\ndef test_that(portmail_outbox, no_mail): pass")
-    result = ran(inner)
-    result.assert_outcomes(errors=1, passed=1)
-    result.stdout.fnmatch_lines(["portmail_sandbox cannot be made: *"])
-    assert 'pip install "portmail[sandbox]"' in result.stdout.str()
-
-
-OFFLINE = """
-import ssl, sys
-import portmail
-
-def hook(event, arguments):
-    assert event not in ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.bind"), event
-
-def test_it(portmail_outbox, monkeypatch):
-    sys.addaudithook(hook)
-    monkeypatch.delattr(ssl, "create_default_context")
-    portmail.send(to="ann@example.org", subject="Hello")
-    for address in ("me@example.com", "me@gmail.com"):
-        with portmail.Submitter(address, password="x") as mail:
-            mail.send(b"To: ann@example.org\\r\\n\\r\\n")
-    assert len(portmail_outbox) == 3
-    try:
-        portmail.Submitter(host="mail.example.com", tls_ca="nowhere.pem")
-    except portmail.CertificateFileError:
-        pass
-    else:
-        raise AssertionError
-"""
-
-
-def test_the_outbox_connects_nowhere_and_reads_no_trust_store(inner: pytest.Pytester) -> None:
-    inner.makepyfile(OFFLINE)
-    ran(inner).assert_outcomes(passed=1)
-
-
-def test_afterwards_everything_is_as_it_was(inner: pytest.Pytester) -> None:
-    inner.makepyfile(
-        """
-        import os
-        from portmail import opening, submitter
-        from portmail.pools import Pools
-
-        def state():
-            return (Pools.here, Pools.now, opening.dial, submitter.verified_context, submitter.verifying,
-                    dict(os.environ, PYTEST_CURRENT_TEST=""))
-
-        before = state()
-
-        def test_first(portmail_outbox, portmail_sandbox, no_mail, monkeypatch):
-            assert os.environ["PORTMAIL_CACHE"] == "off"
-            assert not any(one == other for one, other in zip(before, state()))
-            monkeypatch.undo()
-            assert Pools.here != before[0]
-
-        def test_second():
-            assert state() == before
-        """
-    )
-    ran(inner).assert_outcomes(passed=2)
-
-
-def test_the_plugin_loads_nothing_before_a_fixture_is_asked_for() -> None:
-    program = (
-        "import sys, pytest; before = set(sys.modules); import portmail.integrations.pytest\n"
-        "print(*sorted(set(sys.modules) - before))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["portmail", "portmail.integrations", PLUGIN]
-
-
-OTHERS = ("no:hypothesispytest", "no:xdist", "no:xdist.looponfail", "no:timeout", "no:anyio")
-
-
-@pytest.mark.parametrize("plugins", [(), PLUGINS])
-def test_who_asks_for_what_is_installed_has_it_once(
-    plugins: Sequence[str], inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    info = inner.mkdir("installed-1.dist-info")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(f"[pytest11]\nportmail = {PLUGIN}\n")
-    monkeypatch.setenv("PYTHONPATH", str(inner.path), prepend=os.pathsep)
-    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-    inner.makeconftest(f"pytest_plugins = [{PLUGIN!r}]")
-    inner.makepyfile("def test_it(portmail_outbox): pass")
-    ran(inner, plugins=(*plugins, *OTHERS)).assert_outcomes(passed=1)
-
-
-def test_the_example_passes(inner: pytest.Pytester) -> None:
-    inner.makepyfile(test_signup=(EXAMPLES / "test_signup.py").read_text("utf-8"))
-    ran(inner).assert_outcomes(passed=4)

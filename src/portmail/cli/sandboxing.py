@@ -12,7 +12,8 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portmail.cli.exits import OK
-from portmail.cli.report import tell, tell_aside
+from portmail.cli.reading import is_read, when_unread
+from portmail.cli.report import tell_aside
 from portmail.cli.stopping import Stop
 from portmail.errors import ConfigurationError
 from portmail.reply import printable
@@ -63,18 +64,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="who may log in; default: me:secret",
     )
     users.add_argument("--no-users", dest="users", action="store_const", const=(), help="ask for no login")
+    parser.add_argument(
+        "--ca", metavar="FILE", help="put its CA certificate there, new with each start (PORTMAIL_CA)"
+    )
     parser.add_argument("--keep", metavar="DIRECTORY", help="keep each message there, as an .eml file")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until a signal comes: Ctrl-C or SIGTERM, which is the way to end it."""
+    """Serve until a signal comes: Ctrl-C or SIGTERM, which is the way to end it; or its reader goes."""
     arrived: SimpleQueue[Received | None] = SimpleQueue()  # a signal's handler may put into it
     told = _AsData() if options.json else _InWords()
     kept = _Kept(options.keep) if options.keep else None
     with Stop(lambda: arrived.put(None)) as stop, _running(options, arrived) as sandbox:
-        tell(told.beginning(sandbox, blocked=options.block))
-        while not stop.asked and (received := arrived.get()) is not None:
-            tell(told.message(received, file=kept.write(received) if kept else None))
+        when_unread(lambda: arrived.put(None))
+        read = is_read(told.beginning(sandbox, blocked=options.block))
+        while read and not stop.asked and (received := arrived.get()) is not None:
+            read = is_read(told.message(received, file=kept.write(received) if kept else None))
     return OK
 
 
@@ -100,8 +105,20 @@ def _running(options: argparse.Namespace, arrived: SimpleQueue[Received | None])
             raise ConfigurationError(
                 f"cannot listen on {wanted or 'any port'}: {exc.strerror}: give another --port"
             ) from None
+        if options.ca:
+            sandbox.ca = _copied(sandbox.ca, options.ca)
         _order(sandbox, options)
         yield sandbox
+
+
+def _copied(ca: Path, place: str) -> Path:
+    """The certificate where whoever trusts it finds it each time."""
+    copy = Path(place).absolute()
+    try:
+        copy.write_bytes(ca.read_bytes())
+    except OSError as exc:
+        raise ConfigurationError(f"--ca {place}: {exc.strerror}") from None
+    return copy
 
 
 def _order(sandbox: Sandbox, options: argparse.Namespace) -> None:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+import smtplib
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from portmail import opening, submitter
-from portmail.cause import Cause
 from portmail.dialing import dial
-from portmail.errors import Unreachable
 from portmail.extensions import Extensions
-from portmail.failure import Failure, Phase, RouteFailed
+from portmail.failure import Phase
+from portmail.integrations.guard import Guard, Server, server_of
+from portmail.integrations.posting import Post
 from portmail.job import Job
 from portmail.pool import Pool
 from portmail.pools import Pools
 from portmail.route import SUBMISSION, Route
-from portmail.security import Security
+from portmail.security import Security, TlsEvidence
 from portmail.settings import Settings
 from portmail.transports.session import Session
 from portmail.transports.tls import verified_context, verifying
@@ -41,8 +43,10 @@ Patch: TypeAlias = tuple[object, str, object]
 _NOWHERE = Route("outbox.invalid", SUBMISSION, Security.STARTTLS)
 """The route of messages for which none is known (RFC 6761 section 6.4)."""
 
+_PATIENCE = 5.0
+"""Seconds that a mail of log records may take: none goes over a network."""
 
-_ADVICE = "What to do: have the test ask for portmail_outbox, or for portmail_sandbox."
+_CIPHER = "TLS_AES_256_GCM_SHA384"
 
 
 class _Bearer(NamedTuple):
@@ -76,7 +80,7 @@ class StandIn:
     def _go(self, job: Job) -> None:
         del self._waiting[job]
         route, nothing = self.routes[0], cast("Any", None)
-        bearer = _Bearer(Session(route, nothing, Extensions(), nothing, evidence=None))
+        bearer = _Bearer(Session(route, nothing, Extensions(), nothing, evidence=_evidence(route)))
         try:
             transaction = job.begin(cast("Carrier", bearer), anonymous=self._anonymous)
             self._carry(job)
@@ -88,47 +92,23 @@ class StandIn:
             job.fault(exc)
 
 
-class Guard:
-    """Lets nothing out but to the servers that are `allowed`, and remembers what would have gone."""
-
-    def __init__(self, allowed: Collection[tuple[str, int]]) -> None:
-        self._allowed = allowed
-        self._caught: list[str] = []
-
-    def allows(self, routes: Sequence[Route]) -> bool:
-        """Whether these are routes to servers of the test, and to no others."""
-        return bool(routes) and all((route.host, route.port) in self._allowed for route in routes)
-
-    def carrying(self, settings: Settings) -> Carry:
-        """What settles the jobs of this account: none is sent."""
-        where = ", ".join(map(str, settings.routes)) or "the server that is found for it"
-
-        def carry(job: Job) -> None:
-            what = _told(job)
-            self._caught.append(f"{what}, by {where}")
-            job.error = Unreachable("Not sent: no_mail is in force in this test", message_id=job.message_id)
-
-        return carry
-
-    def caught(self, route: Route) -> None:
-        """A connection would have been made."""
-        self._caught.append(f"a connection to {route}")
-
-    def take(self) -> str:
-        """All that would have gone since this was asked last, for a person; empty if that is nothing."""
-        caught, self._caught = self._caught, []
-        if not caught:
-            return ""
-        told = "\n".join(f"  {what}" for what in dict.fromkeys(caught))
-        return f"no_mail: this test would have submitted mail:\n{told}\n{_ADVICE}"
+def _evidence(route: Route) -> TlsEvidence | None:
+    """What a server of that route must have shown."""
+    return TlsEvidence("TLSv1.3", _CIPHER, route.host) if route.security.encrypted else None
 
 
 class Gate:
-    """Who has the messages of this process: the outbox, else the guard, else those for whom they are."""
+    """Who has the messages of this process: the outbox, else the guard, else those for whom they are.
 
-    def __init__(self) -> None:
+    Attributes:
+        allowed: the servers of the tests, to which the guard lets everything through.
+    """
+
+    def __init__(self, allowed: Iterable[Server] = ()) -> None:
+        self.allowed = set(allowed)
         self.outbox: Outbox | None = None
         self.guard: Guard | None = None
+        self._posts: set[Post] = set()
 
     def instead(self, pools: Pools) -> StandIn | None:
         """What this submitter uses in place of its pool; None where it uses that."""
@@ -136,12 +116,27 @@ class Gate:
         if self.outbox is not None:
             return StandIn(settings, self.outbox.carry)
         if self.guard is not None and not self.guard.allows(settings.routes):
-            return StandIn(settings, self.guard.carrying(settings))
+            return StandIn(settings, partial(self.guard.carry, settings=settings))
         return None
+
+    def expect(self, post: Post) -> None:
+        """Log records were kept there, to be mailed in a moment."""
+        self._posts.add(post)
+
+    def settle(self) -> None:
+        """Have log records mailed as long as it is known whose they are."""
+        while self._posts:
+            self._posts.pop().flush(seconds=_PATIENCE, last=True)
 
 
 def patches(gate: Gate) -> Iterator[Patch]:
-    """What puts the gate in front of the pools. With the last two no trust store is read for the outbox."""
+    """What puts the gate in front of all that sends."""
+    yield from _of_pools(gate)
+    yield from _of_contexts(gate)
+    yield from _of_others(gate)
+
+
+def _of_pools(gate: Gate) -> Iterator[Patch]:
     here, now = Pools.here, Pools.now
 
     async def gated_here(pools: Pools) -> Pool:
@@ -151,10 +146,17 @@ def patches(gate: Gate) -> Iterator[Patch]:
         return cast("Pool", gate.instead(pools)) or now(pools)
 
     async def gated_dial(route: Route, *, seconds: float) -> socket.socket:
-        if gate.guard is not None and not gate.guard.allows([route]):
-            gate.guard.caught(route)
-            raise RouteFailed(Failure(Phase.CONNECT, Cause.PROHIBITED, "by no_mail"))
+        if gate.guard is not None:
+            gate.guard.check(route)
         return await dial(route, seconds=seconds)
+
+    yield Pools, "here", gated_here
+    yield Pools, "now", gated_now
+    yield opening, "dial", gated_dial
+
+
+def _of_contexts(gate: Gate) -> Iterator[Patch]:
+    """For the outbox no trust store is read."""
 
     def needless(files: Any) -> bool:
         return gate.outbox is not None and not any(files.values())
@@ -165,17 +167,25 @@ def patches(gate: Gate) -> Iterator[Patch]:
     def gated_verifying(**files: Any) -> Any:
         return contextlib.nullcontext() if needless(files) else verifying(**files)
 
-    yield Pools, "here", gated_here
-    yield Pools, "now", gated_now
-    yield opening, "dial", gated_dial
     yield submitter, "verified_context", gated_context
     yield submitter, "verifying", gated_verifying
 
 
-def _told(job: Job) -> str:
-    """Who a job is for, and from whom."""
-    if job.submission is None:
-        return "a connection for later messages"
-    envelope = job.submission.envelope
-    to = ", ".join(box.text for box in envelope.recipients)
-    return f"to {to} (from {envelope.sender.text if envelope.sender else '<>'})"
+def _of_others(gate: Gate) -> Iterator[Patch]:
+    """Who mails later than the program says so, and who does not ask us at all."""
+    keep, connect = Post.keep, smtplib.SMTP.connect
+
+    def gated_keep(post: Post, *what: Any, **more: Any) -> None:
+        gate.expect(post)
+        keep(post, *what, **more)
+
+    def gated_connect(
+        smtp: smtplib.SMTP, host: str = "localhost", port: int = 0, *rest: Any, **more: Any
+    ) -> Any:
+        if gate.guard is not None:
+            server, number = server_of(smtp, host, port=port)
+            gate.guard.check_smtplib(server, port=number)
+        return connect(smtp, host, port, *rest, **more)
+
+    yield Post, "keep", gated_keep
+    yield smtplib.SMTP, "connect", gated_connect
