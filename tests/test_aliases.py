@@ -21,6 +21,8 @@ Postmaster: "root"
 loop: loop, loop@example.com
 chased: chaser
 chaser: chased
+kept: \\kept, ops@example.com
+sent: \\root
 team: ann@example.com, bob@example.com, ann@example.com, postmaster
 """
 
@@ -31,6 +33,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     '"two words"': ("tw@example.com",),
     "loop": ("loop", "loop@example.com"),
     "chased": ("chased",),
+    "kept": ("kept", "ops@example.com"),
+    "sent": ("root",),
     "nobody": ("nobody",),
     "root@example.org": ("root@example.org",),
 }

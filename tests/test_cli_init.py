@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -122,6 +124,9 @@ def test_as_json(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
         (("env-url", "--show-password", "--password-file", "x"), (64, "not allowed with")),
         (("env-url", "--password-file", "not plain"), (78, "take a path of letters")),
         (("env-url", "--output", "missing/x"), (78, "missing/x cannot be written: No such file")),
+        (("env-url", "--password-file", "x", "--output", "missing/x"), (78, "missing/x cannot be written")),
+        (("env-url", "--password-file", "x", "--output", "x"), (78, "x exists, and is left as it is")),
+        (("env-url", "--password-file", "x", "--output", "/dev/full"), (64, "/dev/full exists")),
         (("env-url", "NOT_THERE"), (78, "NOT_THERE is not set")),
         (("env-url", f"smtp://{H}", "--password-file", "x"), (78, "has no password to write")),
         (("msmtp", "missing"), (78, "missing cannot be read: No such file")),
@@ -143,6 +148,44 @@ def test_what_cannot_be_done_is_told(
     assert words in told.err
     assert told.out == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_to_the_end_is_gone_and_the_other_file_too(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    monkeypatch.setenv("EMAIL_URL", URL.replace(PASSWORD, "x"))
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (len("x\n"), usual[1])
+    )  # the password fits, the settings do not
+    try:
+        code = run("env-url", "--password-file", "secret", "--output", "env")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        signal.signal(signal.SIGXFSZ, before)
+    assert code == 78
+    assert "env cannot be written: File too large" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("program", ["msmtp", "netrc", "git", "flask"])
+def test_a_pipe_that_nobody_writes_to_is_told(
+    run: Run, program: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    options = ("--host", H) if program == "netrc" else ()
+    assert run(program, "pipe.py", *options) == 78
+    assert "pipe.py cannot be read: it is a pipe: name a file, or <(COMMAND)" in capsys.readouterr().err
+
+
+def test_the_pipe_of_a_shell_is_read(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    end, writer = os.pipe()
+    os.write(writer, f"host {H}\n".encode())
+    os.close(writer)
+    assert run("msmtp", f"/dev/fd/{end}") == 0
+    os.close(end)
+    assert printed(capsys.readouterr().out) == {"PORTMAIL_URL": f"relay://{H}"}
 
 
 def test_every_program_and_dialect_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,17 +220,19 @@ def test_what_readme_shows_is_what_is_printed(tmp_path: Path) -> None:
 
 
 WATCHED = """\
-import os, sys, threading
+import io, json, os, sys, threading
 seen = []
 def hook(event, arguments):
     if event == "open" or event.startswith(("subprocess", "os.exec", "os.posix", "os.system", "os.fork")):
         seen.append(f"{event} {arguments[0]}")
 sys.addaudithook(hook)
 from portmail.cli import main
-code = main(sys.argv[1:])
+codes = []
+for command in json.loads(sys.argv[1]):
+    sys.stdin = io.TextIOWrapper(io.BytesIO(b"Hello.\\n"))
+    codes.append(main(command))
 loaded = [name for name in sys.modules if name.startswith(("portmail.importing.", "netrc"))]
-print(*loaded, *seen, sep="\\n", file=sys.stderr)
-sys.exit(code)
+print(*codes, *loaded, *seen, sep="\\n", file=sys.stderr)
 """
 
 TRAPS = {
@@ -204,8 +249,8 @@ TRAPS = {
 }
 
 
-def watched(home: Path, *arguments: str, **environ: str) -> tuple[int, list[str]]:
-    """Run a command in a home that is full of other programs' settings; what it opened and ran."""
+def watched(home: Path, *commands: Sequence[str], **environ: str) -> tuple[list[str], list[str]]:
+    """Run commands in a home that is full of other programs' settings; their codes, and what they opened."""
     for name, text in TRAPS.items():
         path = home / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,34 +265,32 @@ def watched(home: Path, *arguments: str, **environ: str) -> tuple[int, list[str]
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     told = subprocess.run(
-        [sys.executable, "-W", "error", "-c", WATCHED, *arguments],
+        [sys.executable, "-W", "error", "-c", WATCHED, json.dumps(commands)],
         cwd=home,
         env=ours | others | environ,
-        input=b"Hello.\n",
         capture_output=True,
-        check=False,
+        check=True,
     )
-    return told.returncode, told.stderr.decode().splitlines()
+    lines = told.stderr.decode().splitlines()
+    at = next(at for at, line in enumerate(lines) if line.startswith(("portmail.importing.", "netrc")))
+    return lines[at - len(commands) : at], lines[at:]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (("send", "--to", "you@example.org", "--subject", "Hello", "--from", "me@example.org"), 0),
-        (("send-many", "messages"), 0),
-        (("sendmail", "-i", "-f", "me@example.org", "you@example.org"), 0),
-        (("demo",), 0),
-        (("--help",), 0),
-    ],
-    ids=lambda it: it[0] if isinstance(it, tuple) else str(it),
+COMMANDS = (
+    ("send", "--to", "you@example.org", "--subject", "Hello", "--from", "me@example.org"),
+    ("send-many", "messages"),
+    ("sendmail", "-i", "-f", "me@example.org", "you@example.org"),
+    ("demo",),
+    ("--help",),
 )
-def test_no_other_command_reads_other_programs_settings(
-    arguments: Sequence[str], code: int, sandbox: Sandbox, tmp_path: Path
-) -> None:
+
+
+def test_no_other_command_reads_other_programs_settings(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "messages").mkdir()
     (tmp_path / "messages" / "1.eml").write_text("From: me@example.org\nTo: you@example.org\n\nHello.\n")
-    ended, events = watched(tmp_path, *arguments, PORTMAIL_URL=sandbox.url, PORTMAIL_CA=str(sandbox.ca))
-    assert ended == code
+    codes, events = watched(tmp_path, *COMMANDS, PORTMAIL_URL=sandbox.url, PORTMAIL_CA=str(sandbox.ca))
+    assert codes == ["0"] * len(COMMANDS)
+    assert len(sandbox.messages) == 3
     assert any(event.startswith("open ") for event in events)
     opened = [event.removeprefix("open ") for event in events if event.startswith("open ")]
     names = [Path(name) for name in opened if not name.isdecimal()]
@@ -260,9 +303,7 @@ def test_no_other_command_reads_other_programs_settings(
 
 
 def test_the_watch_sees_what_init_reads_and_that_is_all_it_reads(tmp_path: Path) -> None:
-    code, events = watched(tmp_path, "init", "--from", "netrc", "--host", H)
+    codes, events = watched(tmp_path, ("init", "--from", "netrc", "--host", H), ("init", "--from", "git"))
     opened = {event for event in events for trap in TRAPS if event == f"open {tmp_path / trap}"}
-    assert (code, opened) == (0, {f"open {tmp_path / '.netrc'}"})
-    code, events = watched(tmp_path, "init", "--from", "git")
-    assert code == 0
+    assert (codes, opened) == (["0", "0"], {f"open {tmp_path / '.netrc'}"})
     assert [event for event in events if event.startswith("subprocess")] == ["subprocess.Popen git"]

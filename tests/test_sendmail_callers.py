@@ -36,8 +36,9 @@ def program(sandbox: Sandbox, tmp_path: Path) -> Path:
     account.write_text(
         "\n".join([*lines, f"PORTMAIL_URL={sandbox.url}", f"PORTMAIL_CA={sandbox.ca}\n"]), "utf-8"
     )
-    account.chmod(0o640)
     shutil.copy(EXAMPLES / "aliases", tmp_path)
+    for file in (account, tmp_path / "aliases", sandbox.ca):
+        file.chmod(0o640)
     path = tmp_path / "bin" / "sendmail"
     path.parent.mkdir()
     # What is installed as `portmail`; the place of the file is all that a test cannot take over.
@@ -242,6 +243,27 @@ def test_php_mails(program: Path, sandbox: Sandbox) -> None:
     assert (message["From"], message["Subject"]) == ("Shop <shop@example.com>", "Grüße")
     assert received.content.endswith("\r\n\r\nhi\r\n.\r\nä\r\n".encode())
     assert b"eve" not in received.content
+
+
+LARGE = """
+$to = array_map(fn($number) => "user$number@example.org", range(1, 80));
+var_dump(mail(implode(", ", $to), "x", "hi"));
+$page = "--x\\r\\nContent-Type: text/html\\r\\n\\r\\n" . str_repeat("<td>x</td>", 200);
+$header = ["From" => "J\\xf6 <a@example.org>", "Organization" => "f\\xfcr", "MIME-Version" => "1.0"];
+$header["Content-Type"] = "multipart/mixed; boundary=x";
+var_dump(mail("b@example.org", "x", "$page\\r\\n--x--", $header));
+"""
+
+
+def test_php_mails_to_many_and_in_long_lines(program: Path, sandbox: Sandbox) -> None:
+    done = php(program, LARGE)
+    assert (done.stdout, done.stderr) == (b"bool(true)\nbool(true)\n", b"")
+    many, long = sandbox.messages
+    assert many.recipients == tuple(f"user{number}@example.org" for number in range(1, 81))
+    assert [it.addr_spec for it in many.message["To"].addresses] == list(many.recipients)
+    [part] = long.message.iter_parts()
+    assert part.get_content().strip() == "<td>x</td>" * 200
+    assert (long.message["From"], long.message["Organization"]) == ("Jö <a@example.org>", "für")
 
 
 def test_php_mails_without_a_sender(program: Path, sandbox: Sandbox) -> None:

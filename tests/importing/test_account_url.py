@@ -194,7 +194,7 @@ def test_the_password_is_shown_on_request_only() -> None:
 def test_the_password_in_its_file_is_the_one_that_portmail_reads(tmp_path: Path) -> None:
     found = nasty()
     path = password_path(str(tmp_path / "password"))
-    write_private(path, password_text(found))
+    write_private((path, password_text(found)))
     assert Path(path).stat().st_mode & 0o777 == 0o600
     translation = translate(found, password_file=path)
     assert NASTY not in "".join(translation.lines)
@@ -206,7 +206,8 @@ def test_a_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("there", "link"):
         with pytest.raises(ConfigurationError, match="exists, and is left as it is"):
-            write_private(str(tmp_path / name), "ours")
+            write_private((str(tmp_path / "new"), "ours"), (str(tmp_path / name), "ours"))
+        assert not (tmp_path / "new").exists()
     assert (tmp_path / "there").read_text() == "mine"
     assert not (tmp_path / "nowhere").exists()
 

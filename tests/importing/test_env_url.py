@@ -27,6 +27,7 @@ CASES = [
     ("django", f"smtps://me:pw@{H}:465?ssl=on", f"{H}:465 implicit-tls"),
     ("django", f"smtp+tls://me:pw@{H}:587", f"{H}:587 starttls"),
     ("django", f"smtp+ssl://me:pw@{H}", f"{H}:465 implicit-tls"),
+    ("django", f"smtp+ssl://me:pw@{H}?tls=True", f"{H}:465 implicit-tls"),
     ("django", f"submission://me:pw@{H}", f"{H}:587 starttls"),
     ("django", f"submit://me:pw@{H}:25", f"{H}:25 starttls"),
     ("symfony", f"smtp://me:pw@{H}", f"{H}:465 implicit-tls"),
@@ -35,11 +36,14 @@ CASES = [
     ("symfony", f"smtp://me:pw@{H}:25?require_tls=true", f"{H}:25 starttls"),
     ("symfony", "smtp://localhost", "localhost:25 opportunistic"),
     ("symfony", f"smtps://me:pw@{H}", f"{H}:465 implicit-tls"),
+    ("symfony", f"smtps://me:pw@{H}?require_tls=true", f"{H}:465 implicit-tls"),
     ("nodemailer", f"smtp://me:pw@{H}", PICK),
     ("nodemailer", f"smtp://me:pw@{H}/?requireTLS=true", f"{H}:587 starttls"),
     ("nodemailer", f"smtp://me:pw@{H}:465/?secure=true", f"{H}:465 implicit-tls"),
     ("nodemailer", f"smtp://{H}", f"{H}:587 opportunistic"),
     ("nodemailer", f"smtps://me:pw@{H}", f"{H}:465 implicit-tls"),
+    ("nodemailer", f"smtps://me:pw@{H}/?requireTLS=true", f"{H}:465 implicit-tls"),
+    ("nodemailer", f"smtps://me:pw@{H}/?ignoreTLS=true", f"{H}:465 implicit-tls"),
 ]
 
 

@@ -98,6 +98,11 @@ def test_certificates_are_carried_over_or_told(tmp_path: Path) -> None:
     assert "is the directory" in translated("git").notes[1]
     config(smtpSSLCertPath="/etc/ca.pem")
     assert translated("git").environment["PORTMAIL_CA"] == "/etc/ca.pem"
+    for path in ("ca.pem", "~/ca.pem"):
+        config(smtpSSLCertPath=path)
+        assert translated("git").environment["PORTMAIL_CA"] == f"{tmp_path}/ca.pem"
+    config(smtpSSLCertPath="~")
+    assert "is the directory" in translated("git").notes[1]
     config(smtpSSLCertPath="")
     assert warnings(translated("git")) == [
         "WARNING: smtpSSLCertPath is empty: git does not verify the server. portmail always does"
@@ -125,14 +130,15 @@ def test_everything_else_is_told() -> None:
     [
         ({}, "says nothing of sendemail"),
         ({"confirm": "never"}, "has no smtpServer: git uses the sendmail program"),
-        ({"smtpServer": "/usr/bin/msmtp"}, "names a program to send with, /usr/bin/msmtp, and no server"),
-        ({"sendmailCmd": "msmtp -a x"}, "names a program to send with, msmtp -a x"),
+        ({"smtpServer": "/usr/bin/msmtp"}, r"names a program to send with \(/usr/bin/msmtp\), and no server"),
+        ({"sendmailCmd": "sshpass -p s3cret ssh x"}, r"names a program to send with \(sendmailCmd\)"),
     ],
 )
 def test_where_there_is_no_server_it_is_told(said: dict[str, str], words: str) -> None:
     config(**said)
-    with pytest.raises(NothingFound, match=words):
+    with pytest.raises(NothingFound, match=words) as told:
         translated("git")
+    assert "s3cret" not in str(told.value)
 
 
 def test_what_git_cannot_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

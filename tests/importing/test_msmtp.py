@@ -154,17 +154,31 @@ def test_tls_is_what_msmtp_does_and_always_verified(
     assert len(warnings(translation)) == warned
 
 
-def test_a_command_for_the_password_is_told_and_never_run(rc: Path) -> None:
-    path = of(
-        rc, "tls on", "port 587", "auth on", "user me", f"passwordeval touch {rc.parent}/ran; pass show mail"
-    )
+@pytest.mark.parametrize(
+    "command",
+    ["touch ran; echo s3cret", "curl -u me:s3cret https://vault", "PW=s3cret; pass show", "~/s3cret"],
+)
+def test_a_command_for_the_password_is_neither_run_nor_shown(
+    rc: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(rc.parent)
+    path = of(rc, "tls on", "port 587", "auth on", "user me", f"passwordeval {command}")
     translation = translated("msmtp", str(path))
     assert translation.environment == {"PORTMAIL_URL": f"submission://me@{H}"}
-    line = f"(umask 077; touch {rc.parent}/ran; pass show mail > portmail-password)"
-    assert line in translation.notes[-1]
+    assert "(umask 077; THAT COMMAND > portmail-password)" in translation.notes[-1]
+    assert "s3cret" not in f"{translation.notes}{[*translation.lines]}{translation.data}"
     assert not (rc.parent / "ran").exists()
-    hidden = translated("msmtp", str(of(rc, "auth on", "user me", "tls", "passwordeval echo s3cret")))
-    assert "s3cret" not in "".join(hidden.lines)
+
+
+@pytest.mark.parametrize("path", ["ca.pem", "./ca.pem", "~/ca.pem"])
+def test_a_file_of_certificates_is_named_from_the_root(
+    rc: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(rc.parent)
+    translation = translated("msmtp", str(of(rc, "tls on", "port 587", f"tls_trust_file {path}")))
+    assert translation.environment["PORTMAIL_CA"] == f"{rc.parent}/ca.pem"
+    with pytest.raises(ConfigurationError, match="~nobody9/x: there is no such user"):
+        translated("msmtp", str(of(rc, "tls on", "tls_trust_file ~nobody9/x")))
 
 
 def test_a_line_that_is_a_command_is_refused(rc: Path) -> None:

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_error(error, as_json=options.json)
         for note in getattr(error, "__notes__", ()):
             tell_aside(note)
-        return exit_code(error)
+        return int(options.code(error))
     except KeyboardInterrupt as stopped:
         notes = getattr(stopped, "__notes__", ["portmail: stopped"])
         tell("\n".join(notes), to=sys.stderr)
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _options(argv: Sequence[str], *, called: str) -> argparse.Namespace:
     given = [*sendmail.called_as(called), *argv]
     if given[:1] == [sendmail.NAME]:  # its flags are none that argparse could read
-        return argparse.Namespace(json=False, arguments=given[1:], run=sendmail.run)
+        return argparse.Namespace(json=False, arguments=given[1:], run=sendmail.run, code=sendmail.code)
     return _parser().parse_args(given)
 
 
@@ -74,5 +74,5 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(command.NAME, help=command.HELP, description=command.HELP, epilog=EPILOG)
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
         command.arguments(sub)
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, code=exit_code)
     return parser

@@ -55,10 +55,9 @@ def run(options: argparse.Namespace) -> int:
         Asked(source=options.source, account=options.account, host=options.host, dialect=options.dialect),
     )
     translation = translate(found, show_password=options.show_password, password_file=path)
-    if path:
-        write_private(path, password_text(found))
-    if options.output:
-        write_private(options.output, _text(translation))
+    secret = ((path, password_text(found)),) if path else ()
+    output = ((options.output, _text(translation)),) if options.output else ()
+    write_private(*secret, *output)
     _print(translation, options)
     return OK
 

@@ -15,7 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from portmail.errors import ConfigurationError
-from portmail.importing.flags import foreign_code, password_missing, security_of_flags, text_of
+from portmail.importing.flags import password_missing, security_of_flags, text_of
+from portmail.importing.foreign_code import foreign_code
 from portmail.importing.found import Asked, Found, NothingFound, left_behind, listed, one_line, whole_number
 from portmail.integrations.other_settings import DJANGO_SETTINGS
 from portmail.route import RELAY, SUBMISSION, SUBMISSIONS

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from portmail.errors import ConfigurationError
-from portmail.importing.flags import foreign_code, password_missing, security_of_flags, text_of
+from portmail.importing.flags import password_missing, security_of_flags, text_of
+from portmail.importing.foreign_code import foreign_code
 from portmail.importing.found import (
     Asked,
     Found,

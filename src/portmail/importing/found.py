@@ -82,6 +82,18 @@ def listed(names: Iterable[str]) -> str:
     return one_line(", ".join(sorted(names)))
 
 
+def absolute(path: str) -> str:
+    """The path as it is wherever a program is started, and without the ~ that only a shell knows.
+
+    Raises:
+        ConfigurationError: ~ of somebody unknown.
+    """
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError:
+        raise ConfigurationError(f"{one_line(path)}: there is no such user: write the whole path") from None
+
+
 def read_text(path: str | Path, *, what: str) -> str:
     """What stands in a file, octets that are no UTF-8 as surrogates.
 
@@ -97,9 +109,12 @@ def told_if_unreadable(path: str | Path, *, what: str) -> Iterator[None]:
     """What the system says of a file, in a sentence.
 
     Raises:
-        ConfigurationError: it cannot be read.
+        ConfigurationError: it cannot be read, or is a pipe to which nobody may ever write.
     """
     try:
+        # That of a shell's <(command) is open already.
+        if Path(path).expanduser().is_fifo() and not str(path).startswith("/dev/"):
+            raise OSError(None, "it is a pipe: name a file, or <(COMMAND)")
         yield
     except (OSError, ValueError, RuntimeError) as exc:  # RuntimeError: ~ of somebody unknown
         why = getattr(exc, "strerror", None) or "that is no path"

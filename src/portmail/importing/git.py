@@ -10,7 +10,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from portmail.errors import ConfigurationError
-from portmail.importing.found import Asked, Found, NothingFound, left_behind, listed, one_line, whole_number
+from portmail.importing.found import (
+    Asked,
+    Found,
+    NothingFound,
+    absolute,
+    left_behind,
+    listed,
+    one_line,
+    told_if_unreadable,
+    whole_number,
+)
 from portmail.route import RELAY, SUBMISSIONS
 from portmail.security import Security
 
@@ -80,6 +90,9 @@ _ASK_HELPER = (
 def _asked_git(file: str | None) -> Iterator[tuple[str, str]]:
     """Keys (section and last part in small letters) and values, in git's order: the last one wins."""
     which = ["--includes", "--file", file] if file else []
+    if file:
+        with told_if_unreadable(file, what="git"):
+            Path(file).stat()
     try:
         told = subprocess.run(  # noqa: S603
             ["git", "config", *which, "-z", "--get-regexp", r"^sendemail\."],  # noqa: S607
@@ -127,8 +140,9 @@ def _others(everything: list[tuple[str, str]], *, identity: str | None) -> Itera
 
 def _refuse_program(server: str, *, command: str | None, where: str) -> None:
     if command or server.startswith("/"):
+        name = "sendmailCmd" if command else one_line(server)  # a command may have a password in itself
         raise NothingFound(
-            f"{where} names a program to send with, {one_line(command or server)}, and no server: "
+            f"{where} names a program to send with ({name}), and no server: "
             "read the settings of that program (--from msmtp, if it is msmtp)"
         )
     if not server:
@@ -137,7 +151,8 @@ def _refuse_program(server: str, *, command: str | None, where: str) -> None:
 
 def _file_of_certificates(said: Mapping[str, str]) -> str | None:
     path = said.get("smtpsslcertpath")
-    return path if path and not Path(path).is_dir() else None
+    full = absolute(path) if path else ""
+    return full if full and not Path(full).is_dir() else None
 
 
 def _notes(said: Mapping[str, str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from portmail.importing.found import (
     Asked,
     Found,
     NothingFound,
+    absolute,
     left_behind,
     one_line,
     read_text,
@@ -140,7 +141,7 @@ def _file_of_certificates(said: Mapping[str, str]) -> str | None:
     path = said.get("tls_trust_file", "system")
     if path in ("system", "") or not is_on(said, "tls_certcheck", default="on"):
         return None
-    return str(Path(path).expanduser()) if path.startswith("~/") else path
+    return absolute(path)
 
 
 def _notes(said: Mapping[str, str], *, tls: bool, auth: str) -> Iterator[str]:
@@ -183,15 +184,13 @@ def _how_to_get_password(said: Mapping[str, str], *, auth: str) -> str:
         return (
             f"auth {auth} wants a token: in Python, give token= with what fetches it (no variable holds one)"
         )
-    command = said.get("passwordeval")
-    if not command:
+    if not said.get("passwordeval"):
         return (
             "the password is not in the file (msmtp asks the keyring, ~/.netrc, or you): put it into a file "
             "that only you can read, and its path into PORTMAIL_PASSWORD_FILE"
         )
-    if re.search(r"\b(?:echo|printf)\b", command):  # which has it in itself
-        command = "THE COMMAND OF passwordeval"
+    # Which is not shown: many a command has the password in itself.
     return (
-        "the password comes from a command, which portmail does not run. To write it into a file: "
-        f"(umask 077; {one_line(command)} > portmail-password), then PORTMAIL_PASSWORD_FILE with its path"
+        "the password comes from the command of passwordeval, which portmail does not run. To write it into "
+        "a file: (umask 077; THAT COMMAND > portmail-password), then PORTMAIL_PASSWORD_FILE with its path"
     )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from portmail.errors import AddressError, ConfigurationError
 from portmail.importing.account_url import account_url, escaped, notes_on_way
-from portmail.importing.found import Found, one_line
+from portmail.importing.found import Found, absolute, one_line
 from portmail.settings import Settings, from_environment
 
 _PLAIN = re.compile(r"[\w./@:+-]+", re.ASCII)
@@ -113,7 +114,7 @@ def password_path(path: str) -> str:
     Raises:
         ConfigurationError: it has characters that would need quotes.
     """
-    full = str(Path(path).absolute())
+    full = absolute(path)
     if not _PLAIN.fullmatch(full):
         raise ConfigurationError(
             f"{one_line(full)}: take a path of letters, digits, dots, dashes and slashes"
@@ -137,16 +138,39 @@ def password_text(found: Found) -> str:
     return found.password + "\n"
 
 
-def write_private(path: str, text: str) -> None:
-    """Write a new file that only its owner can read.
+def write_private(*texts: tuple[str, str]) -> None:
+    """Write new files that only their owner can read, each a path and its text: all of them, or none.
 
     Raises:
-        ConfigurationError: it exists, or cannot be written.
+        ConfigurationError: one exists, or cannot be written.
     """
-    try:
+    with ExitStack() as opened:
+        files = [opened.enter_context(_new(path)) for path, _ in texts]
+        for file, (path, text) in zip(files, texts, strict=True):
+            with _told(path):
+                file.write(text)
+                file.flush()
+
+
+@contextmanager
+def _new(path: str) -> Iterator[TextIO]:
+    """A new file, which is gone again after an error."""
+    with _told(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                yield file
+        except BaseException:
+            Path(path).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigurationError:  # that is told already
+        raise
     except FileExistsError:
         raise ConfigurationError(
             f"{one_line(path)} exists, and is left as it is: name another file"

@@ -45,6 +45,8 @@ class Aliases:
     def of(cls, text: str, *, place: str = "aliases") -> Aliases:
         """The map in a text: `name: address, other name`. A line that begins with a blank goes on.
 
+        What `\\name` stands for is that name, whatever line it has itself.
+
         Raises:
             ConfigurationError: a line that is none of these.
         """
@@ -61,6 +63,9 @@ class Aliases:
         return tuple(dict.fromkeys(self._followed(name, before=frozenset())))
 
     def _followed(self, name: str, *, before: frozenset[str]) -> Iterator[str]:
+        if name.startswith("\\"):
+            yield name[1:]
+            return
         key = name.strip('"').lower()
         targets = () if "@" in name or key in before else self._targets(key)
         if not targets:

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from portmail.cli.exits import OK, RECIPIENTS, TEMPORARY, UsageError, exit_code
-from portmail.cli.report import print_error, print_receipt, tell, tell_aside
+from portmail.cli.report import print_receipt, tell, tell_aside
 from portmail.cli.sendmail.flags import USAGE, Invocation, Mode, parse, table
 from portmail.errors import ContentError, PortmailError
 
@@ -39,9 +39,16 @@ names), lines like NAME=VALUE; or from the environment, if that has a PORTMAIL_U
   PORTMAIL_MAILDOMAIN  the domain of names without one
   PORTMAIL_ALIASES     a file with lines like `root: ops@example.org`; `*:` is for all other names
 
+That file and those it names belong to root or to the user who sends, and nobody else may write them;
+where a password is, others may read at most through a group: chmod 0640.
+
 There is no queue: the exit code tells what became of the message. 0: accepted. 75: not sent, try
 again later. 76: in doubt, look whether it arrived. 67: recipients refused, maybe not all. Other
 codes: not sent, and why is told on standard error.
+
+With -bs the reply to the final dot comes when the message was submitted, one for all recipients: 250
+says that it was accepted for one at least. Those refused are named in that reply and on standard
+error, and the exit code is then 67. 451: not sent, try again later. 554: not sent, or in doubt.
 """
 
 
@@ -57,17 +64,11 @@ def arguments(_parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do what the flags ask for, and return a code of sysexits(3)."""
-    try:
-        asked = parse(options.arguments)
-        return _WAYS[asked.mode](asked)
-    except PortmailError as error:
-        print_error(error, as_json=False)
-        for note in getattr(error, "__notes__", ()):
-            tell_aside(note)
-        return _code(error)
+    asked = parse(options.arguments)
+    return _WAYS[asked.mode](asked)
 
 
-def _code(error: PortmailError) -> int:
+def code(error: PortmailError) -> int:
     """After 75, and no other code, callers try again: an unreachable server is 75 here, too."""
     return TEMPORARY if error.temporary else exit_code(error)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from portmail.cli.sendmail.access import check_access, check_access_to
 from portmail.errors import ConfigurationError
 
 PLACE = "/etc/portmail/sendmail.env"
@@ -19,7 +19,8 @@ _NAMED_BY = "PORTMAIL_SENDMAIL_CONFIG"
 _URL, _PASSWORD = "PORTMAIL_URL", "PORTMAIL_PASSWORD"
 _ACCOUNT = (_URL, "PORTMAIL_USERNAME", _PASSWORD, "PORTMAIL_PASSWORD_FILE", "PORTMAIL_FROM", "PORTMAIL_CA")
 _NAMES = ("PORTMAIL_MAILDOMAIN", "PORTMAIL_ALIASES")
-_PATHS = ("PORTMAIL_PASSWORD_FILE", "PORTMAIL_CA", "PORTMAIL_ALIASES")
+_PATHS = {"PORTMAIL_PASSWORD_FILE": True, "PORTMAIL_CA": False, "PORTMAIL_ALIASES": False}
+"""Settings that name a file, and whether it holds a secret."""
 _LINE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", re.DOTALL)
 _QUOTED = re.compile(r"(['\"])(.*)\1", re.DOTALL)
 _URL_WITH_PASSWORD = re.compile(r"://[^@]*:.*@", re.DOTALL)
@@ -48,7 +49,8 @@ class Configuration:
         PORTMAIL_MAILDOMAIN and PORTMAIL_ALIASES of the environment win over those of the file.
 
         Raises:
-            ConfigurationError: the file cannot be read or understood, or others may read or write it.
+            ConfigurationError: the file cannot be read or understood; or others may write it, or a file that
+                it names, or read a password.
         """
         _check_user()
         named = environ.get(_NAMED_BY, "")
@@ -93,9 +95,12 @@ def _said(place: str, *, needed: bool) -> dict[str, str]:
             f"{place} cannot be read: {why}: put the users who may send into a group that may read it"
         ) from None
     said = dict(_variables(octets.decode("utf-8-sig", "surrogateescape"), place=place))
-    _check_access(status, place=place, secret=_holds_secret(said))
+    check_access(status, place=place, secret=_holds_secret(said))
     here = Path(place).absolute().parent
-    return said | {name: str(here / said[name]) for name in _PATHS if said.get(name)}
+    paths = {name: str(here / said[name]) for name in _PATHS if said.get(name)}
+    for name, path in paths.items():
+        check_access_to(path, secret=_PATHS[name])
+    return said | paths
 
 
 def _variables(text: str, *, place: str) -> Iterator[tuple[str, str]]:
@@ -120,18 +125,3 @@ def _variables(text: str, *, place: str) -> Iterator[tuple[str, str]]:
 
 def _holds_secret(said: Mapping[str, str]) -> bool:
     return bool(said.get(_PASSWORD)) or _URL_WITH_PASSWORD.search(said.get(_URL, "")) is not None
-
-
-def _check_access(status: os.stat_result, *, place: str, secret: bool) -> None:
-    """Whoever writes the file says where passwords go; whoever reads it has them."""
-    if sys.platform == "win32":
-        return
-    if status.st_uid not in (0, os.geteuid()):
-        raise ConfigurationError(f"{place} is not used, for it belongs to another user: chown root {place}")
-    if status.st_mode & stat.S_IWOTH:
-        raise ConfigurationError(f"{place} is not used, for everybody may write it: chmod o-w {place}")
-    if secret and status.st_mode & stat.S_IROTH:
-        raise ConfigurationError(
-            f"{place} is not used, for it holds a password and everybody may read it: chmod o-r {place}; "
-            "put the users who may send into a group that may read it"
-        )

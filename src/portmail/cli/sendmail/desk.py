@@ -15,6 +15,7 @@ from portmail.cli.exits import UsageError
 from portmail.cli.sendmail.aliases import Aliases
 from portmail.cli.sendmail.config import Configuration
 from portmail.cli.sendmail.flags import Invocation
+from portmail.cli.sendmail.mending import mended
 from portmail.cli.sendmail.message import Draft, name_of
 from portmail.cli.sendmail.names import Names, readable, with_domains
 from portmail.envelope import ascii_domain
@@ -75,7 +76,7 @@ class Desk:
         draft = self._complete(draft, asked, sender=sender)
         if sender is None:
             sender = self._author(draft)
-        return self._submitter.send(draft.mended().octets, sender=sender, recipients=recipients)
+        return self._submitter.send(mended(draft).octets, sender=sender, recipients=recipients)
 
     def _named(self, draft: Draft) -> list[str]:
         """The recipients in the header."""

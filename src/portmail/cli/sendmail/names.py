@@ -107,6 +107,11 @@ def with_domains(text: str, address_of: Callable[[str], str]) -> str:
     return "".join(_each_mailbox(_TOKEN.finditer(text), address_of))
 
 
+def spaced(text: str) -> str:
+    """The text of an address header with a blank behind each comma, where it can be folded."""
+    return "".join(", " if token[0] == "," else token[0] for token in _TOKEN.finditer(text))
+
+
 def _each_mailbox(tokens: Iterable[re.Match[str]], address_of: Callable[[str], str]) -> Iterator[str]:
     waiting: list[re.Match[str]] = []
     for token in tokens:
@@ -121,7 +126,7 @@ def _each_mailbox(tokens: Iterable[re.Match[str]], address_of: Callable[[str], s
 
 
 def _mailbox(tokens: list[re.Match[str]], address_of: Callable[[str], str]) -> str:
-    texts = [token[0] for token in tokens]
+    texts = [readable(token[0]) if token.lastgroup == "aside" else token[0] for token in tokens]
     angles = [at for at, token in enumerate(tokens) if token.lastgroup == "angle"]
     words = [at for at, token in enumerate(tokens) if token.lastgroup in ("word", "quoted")]
     if len(angles) == 1:

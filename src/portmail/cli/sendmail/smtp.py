@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from portmail.cli.exits import DATA, OK
+from portmail.cli.exits import DATA, OK, RECIPIENTS
 from portmail.cli.report import print_error, tell_aside
 from portmail.cli.sendmail.message import Draft
 from portmail.errors import PortmailError
@@ -24,6 +24,8 @@ _PATH = re.compile(r"(?:FROM|TO):\s*(<[^<>]*>|[^\s<>]+)(?: .*)?", re.IGNORECASE)
 _EXTENSIONS = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 _LONGEST = 4096
 """Octets of a command. What is longer is none."""
+_OVERLONG = "too long"
+"""In place of the verb: a verb has no blanks."""
 
 
 class _Gone(Exception):
@@ -32,7 +34,7 @@ class _Gone(Exception):
 
 @dataclass(slots=True)
 class _Dialogue:
-    """One run; `sender` is None outside of a transaction."""
+    """One run; `sender` is None outside of a transaction, and `refused` whether any recipient ever was."""
 
     source: BinaryIO
     sink: BinaryIO
@@ -41,6 +43,7 @@ class _Dialogue:
     sender: str | None = None
     recipients: list[str] = field(default_factory=list)
     line_end: bytes = b"\r\n"
+    refused: bool = False
     over: bool = False
 
     def reply(self, text: str) -> None:
@@ -50,9 +53,13 @@ class _Dialogue:
 
     def command(self) -> tuple[str, str]:
         """The next verb, and what follows it. Raises _Gone at the end of the input."""
-        line = self.source.readline(_LONGEST)
-        if not line.endswith(b"\n"):
+        line = beginning = self.source.readline(_LONGEST)
+        while line and not line.endswith(b"\n"):
+            line = self.source.readline(_LONGEST)
+        if not line:
             raise _Gone
+        if line is not beginning:
+            return _OVERLONG, ""
         self.line_end = b"\r\n" if line.endswith(b"\r\n") else b"\n"
         verb, _, argument = line.decode("utf-8", "surrogateescape").strip().partition(" ")
         return verb.upper(), argument.strip()
@@ -77,7 +84,10 @@ class _Dialogue:
 
 
 def serve(source: BinaryIO, sink: BinaryIO, *, desk: Desk, asked: Invocation) -> int:
-    """Hold the dialogue to its end; what became of each message, its replies tell."""
+    """Hold the dialogue to its end; what became of each message, its replies tell.
+
+    One reply to the final dot is for all recipients: where some were refused, the exit code is for those.
+    """
     talk = _Dialogue(source, sink, desk, asked)
     try:
         talk.reply("220 localhost ESMTP portmail")
@@ -88,7 +98,7 @@ def serve(source: BinaryIO, sink: BinaryIO, *, desk: Desk, asked: Invocation) ->
         if talk.sender is not None:
             tell_aside("portmail: the input ended within a message: not sent")
             return DATA
-    return OK
+    return RECIPIENTS if talk.refused else OK
 
 
 def _answer(talk: _Dialogue, verb: str, argument: str) -> str:
@@ -148,7 +158,8 @@ def _data(talk: _Dialogue, argument: str) -> str:
     talk.begin_again()
     receipt = talk.desk.submit(draft, asked)
     refused = "".join(f"; refused: {recipient}: {reply}" for recipient, reply in receipt.refused.items())
-    if refused:  # one reply is for all recipients, and most programs read no more than its code
+    if refused:  # most programs read no more than the reply's code
+        talk.refused = True
         tell_aside(f"portmail: accepted for {', '.join(receipt.accepted)}{refused}")
     return f"250 2.0.0 accepted by {receipt.route}{printable(refused)}"
 
@@ -170,6 +181,7 @@ _VERBS: dict[str, Callable[[_Dialogue, str], str]] = {
     "RCPT": _rcpt,
     "DATA": _data,
     "RSET": _rset,
+    _OVERLONG: lambda _talk, _argument: "500 5.5.2 line too long",
     "NOOP": lambda _talk, _argument: "250 2.0.0 still here",
     "VRFY": lambda _talk, _argument: "252 2.1.5 cannot verify, but will take the message",
     "QUIT": _quit,
