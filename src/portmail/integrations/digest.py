@@ -154,6 +154,11 @@ class Gathering:
         """How many are waiting, with those that found no room."""
         return sum(kind.count for kind in self._kinds.values()) + self._counted[SUPPRESSED]
 
+    @property
+    def unmailed(self) -> Counter[str]:
+        """How many records no mail has told of, by what became of them: UNSENT (or waiting) and DOUBTFUL."""
+        return Counter({UNSENT: self.records + self._counted[UNSENT], DOUBTFUL: self._counted[DOUBTFUL]})
+
     def count(self, key: Hashable, *, created: float) -> bool:
         """Count a record that needs no words: one like it is kept, or it has no room. Returns whether so."""
         if (kind := self._kinds.get(key)) is not None:

@@ -8,22 +8,19 @@ Of records that are alike only the first is; the others are counted.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import logging
 import os
-import sys
 import traceback
-import weakref
 from collections import ChainMap
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from portmail.composing import Addresses
 from portmail.errors import ConfigurationError
 from portmail.integrations.digest import Kind, Limits, check_seconds, one_line, shortened
 from portmail.integrations.mailer import Mailer
-from portmail.integrations.posting import SENDING, THREAD, Post, tell
+from portmail.integrations.posting import SENDING, THREAD, Post
 from portmail.security import without_frames
 from portmail.settings import Settings, from_environment
 
@@ -62,7 +59,8 @@ class MailHandler(logging.Handler):
     place of the exception are the same.
 
     A mail that may be accepted later is tried again with the next one. One that is refused for good,
-    or in doubt, is not; the next mail tells how many records were lost.
+    or in doubt, is not; the next mail tells how many records were lost. Of what no mail has told when
+    the program ends, stderr tells how many there were. A signal without a handler is no such end.
 
     Raises:
         ConfigurationError: a wish that cannot be met; found here, before any socket opens.
@@ -95,7 +93,9 @@ class MailHandler(logging.Handler):
         check_seconds("deadline", seconds=deadline)
 
         def make() -> Post:
-            return Post(Mailer(settings, to=to, sender=sender, subject=subject), limits=limits)
+            return Post(
+                Mailer(settings, to=to, sender=sender, subject=subject), limits=limits, deadline=deadline
+            )
 
         Mailer(settings, to=to, sender=sender, subject=subject).check()
         try:
@@ -107,16 +107,17 @@ class MailHandler(logging.Handler):
         self._make = make
         # A thread does not survive fork; what the parent keeps is the parent's, and left alone.
         self._posts: dict[int, Post] = {}
-        self._at_exit = _when_the_program_ends(self._end)
 
     def handle(self, record: logging.LogRecord) -> Any:
         """Take a record, unless it tells of mail being sent.
 
         The base class's lock is not taken: at exit `logging` holds it while the last mail goes.
         """
-        if record.levelno < self.level or _is_ours(record):
+        try:
+            passed = record.levelno >= self.level and not _is_ours(record) and self.filter(record)
+        except Exception:  # noqa: BLE001  # as every handler does with its own
+            self._complain(record)
             return False
-        passed = self.filter(record)
         if passed:
             # From Python 3.12 on a filter may put another record in place of this one.
             self.emit(passed if isinstance(passed, logging.LogRecord) else record)
@@ -126,7 +127,7 @@ class MailHandler(logging.Handler):
         """Keep the record, or count it. Nothing is sent here."""
         try:
             post, key = self._post(), _key(record)
-            if not post.count(key, created=record.created):
+            if not post.stock.count(key, created=record.created):
                 post.keep(key, self._kind(record))
         except Exception:  # noqa: BLE001  # as every handler
             self._complain(record)
@@ -139,12 +140,7 @@ class MailHandler(logging.Handler):
     def close(self) -> None:
         """Mail what is kept, and tell on stderr what could not be. It opens again with the next record."""
         if (post := self._posts.get(os.getpid())) is not None:
-            post.flush(seconds=self._patience, last=True)
-            if post.records:
-                if self._patience:
-                    tell(f"{post.records:,} log records were not mailed")
-                atexit.register(post.end, seconds=self._deadline)  # they may be under way
-        atexit.unregister(self._at_exit)
+            post.close(seconds=self._patience)
         super().close()
 
     @property
@@ -153,16 +149,11 @@ class MailHandler(logging.Handler):
         is_owned = getattr(getattr(logging, "_lock", None), "_is_owned", bool)
         return 0.0 if is_owned() else self._deadline
 
-    def _end(self) -> None:
-        if (post := self._posts.get(os.getpid())) is not None:
-            post.end(seconds=self._deadline)
-
     def _post(self) -> Post:
         """This process's."""
         pid = os.getpid()
         if (post := self._posts.get(pid)) is None:
             post = self._posts.setdefault(pid, self._make())
-            _when_a_child_ends(self._end)
         return post
 
     def _kind(self, record: logging.LogRecord) -> Kind:
@@ -202,7 +193,8 @@ def _account(
 
 def _is_ours(record: logging.LogRecord) -> bool:
     """Whether it tells of mail being sent, or was logged by what sends ours, also before a queue."""
-    name, thread = record.name.partition(".")[0], record.threadName
+    # A record that was made of a mapping may have no name.
+    name, thread = str(record.name).partition(".")[0], record.threadName
     loop = name == "asyncio" and thread == "portmail"
     return name in _OURS or thread == THREAD or loop or SENDING.get()
 
@@ -231,30 +223,3 @@ def _template(record: logging.LogRecord) -> str:
         return record.getMessage()
     except Exception:  # noqa: BLE001  # whatever it is
         return type(record.msg).__name__
-
-
-def _when_the_program_ends(end: Callable[[], None]) -> Callable[[], None]:
-    """Have it called at exit, before submitters close. Returns what was registered."""
-    at_exit = _weak(end)
-    # Exit handlers are called last one first. That of all finalizers is there when there is one.
-    weakref.finalize(at_exit, bool)
-    atexit.register(at_exit)
-    return at_exit
-
-
-def _when_a_child_ends(end: Callable[[], None]) -> None:
-    """The same in a child of `multiprocessing`, which calls no exit handlers of its parent."""
-    process, util = map(sys.modules.get, ("multiprocessing.process", "multiprocessing.util"))
-    if process is not None and util is not None and process.parent_process() is not None:
-        util.Finalize(None, _weak(end), exitpriority=0)
-
-
-def _weak(method: Callable[[], None]) -> Callable[[], None]:
-    """The method, as long as its object lives."""
-    known = weakref.WeakMethod(method)
-
-    def call() -> None:
-        if (alive := known()) is not None:
-            alive()
-
-    return call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
     from portmail.blocking import LoopThread
+    from portmail.receipt import Receipt
     from portmail.submitter import AsyncSubmitter
 
 
@@ -32,6 +34,7 @@ class Mailer:
         self._loop: LoopThread | None = None
         self._mail: AsyncSubmitter | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._given_up = False
 
     def check(self) -> None:
         """Would a mail be one?
@@ -69,12 +72,11 @@ class Mailer:
         message["Auto-Submitted"] = "auto-generated"
         return message
 
-    def send(self, digest: Digest, *, within: float | None = None) -> None:
-        """Submit it, and wait for what becomes of it.
+    def send(self, digest: Digest, *, within: float | None = None) -> Receipt:
+        """Submit it, and wait for what becomes of it. After `within` seconds it is given up.
 
         Raises:
             PortmailError: it was not accepted, or nobody knows.
-            TimeoutError: it took longer than `within`.
         """
         from portmail.blocking import LoopThread
         from portmail.submitter import AsyncSubmitter
@@ -83,24 +85,26 @@ class Mailer:
         mail = self._mail = self._mail or AsyncSubmitter._with(self._settings)  # noqa: SLF001  # a door of ours
         self._loop = self._loop or LoopThread()
 
-        async def submit() -> None:
-            self._task = asyncio.current_task()
+        async def submit() -> Receipt:
+            task = self._task = asyncio.current_task()
+            if self._given_up:
+                raise asyncio.CancelledError
+            if task is not None and within is not None:
+                # No asyncio.timeout: its error does not say whether the message is in doubt.
+                asyncio.get_running_loop().call_later(within, task.cancel)
             try:
-                async with asyncio.timeout(within):
-                    await mail.send(message)
+                return await mail.send(message)
             finally:
                 self._task = None
 
-        self._loop.run(submit)
+        return self._loop.run(submit)
 
     def give_up(self) -> None:
-        """End what is under way."""
-        if self._loop is not None and (task := self._task) is not None:
-
-            def cancel() -> None:
-                task.cancel()
-
-            self._loop.soon(cancel)
+        """End what is under way, and begin nothing more."""
+        self._given_up = True
+        if (task := self._task) is not None:
+            with contextlib.suppress(RuntimeError):  # its loop is closed
+                task.get_loop().call_soon_threadsafe(task.cancel)
 
     def rest(self) -> None:
         """Close the connection, and the loop: the next mail may be hours away."""
