@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import portmail
+from portmail.envelope import local_mailbox
 from portmail.sandbox import Sandbox
 from tests.leaks import PASSWORD, USER
 
@@ -68,6 +69,25 @@ def test_an_envelope_of_its_own_is_kept(tmp_path: Path) -> None:
     assert (sealed["sender"], sealed["recipients"]) == ("", ["bob@example.org"])
     again = portmail.sealed(portmail.unsealed(sealed))
     assert again == sealed
+
+
+def test_local_mailboxes_come_out_as_they_went_in(sandbox: Sandbox) -> None:
+    root, admin = (local_mailbox(name) for name in ("root", "admin"))
+    sealed = portmail.sealed(composed(), sender=root, recipients=[admin, "ann@example.org"])
+    assert (sealed["sender"], sealed["recipients"]) == ("root", ["admin", "ann@example.org"])
+    assert portmail.sealed(through_a_queue(sealed)) == sealed
+    with submitter(sandbox) as mail:
+        mail.send(through_a_queue(sealed))
+        [result] = mail.send_many([through_a_queue(sealed)])
+    assert result.error is None
+    assert {(it.sender, it.recipients) for it in sandbox.messages} == {("root", ("admin", "ann@example.org"))}
+
+
+@pytest.mark.parametrize("recipient", ["", "two names", "root>", "a\r\nRCPT TO:<b@c.de>", 5, None, ["root"]])
+def test_a_mailbox_that_is_none_is_told(recipient: object) -> None:
+    data = {**portmail.sealed(composed()), "recipients": [recipient]}
+    with pytest.raises((portmail.ContentError, portmail.AddressError)):
+        portmail.sealed(portmail.unsealed(data))
 
 
 def test_what_cannot_travel_is_told_where_it_is_sealed() -> None:

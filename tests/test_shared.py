@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
+import signal
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,6 +144,39 @@ def test_one_that_is_forgotten_goes_with_its_last_user(makes: Makes) -> None:
     gone = weakref.ref(asked(makes, port=1))
     for port in range(2, 34):
         asked(makes, port=port)
+    for thread in threading.enumerate():
+        if thread.name == "portmail-forgotten":
+            thread.join(10)
+    gc.collect()
+    assert gone() is None
+
+
+def test_nobody_waits_for_the_goodbye_of_one_that_is_forgotten() -> None:
+    go_on, said = threading.Event(), threading.Event()
+
+    class Slow:
+        def __del__(self) -> None:
+            if go_on.wait(10):
+                said.set()
+
+    own: Any = module._Submitters()
+    own.get(Slow, {}, Slow)
+    for number in range(32):
+        own.get(object, {"number": number}, object)
+    go_on.set()
+    assert said.wait(10)
+
+
+def test_where_no_thread_can_be_started_one_that_is_forgotten_goes_at_once(
+    makes: Makes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    gone = weakref.ref(asked(makes, port=1))
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for port in range(2, 34):
+        asked(makes, port=port)
     gc.collect()
     assert gone() is None
 
@@ -154,7 +190,80 @@ def test_threads_that_ask_at_once_get_the_same(makes: Makes) -> None:
 
     with ThreadPoolExecutor(16) as threads:
         submitters = set(threads.map(ask, range(16)))
-    assert len(submitters) == makes.times == 1
+    assert len(submitters) == 1
+
+
+def test_while_one_is_made_others_are_found_and_made(makes: Makes) -> None:
+    other = asked(makes, port=25)
+
+    def make() -> Settings:
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(asked, makes, port=25).result(10) is other
+            assert thread.submit(asked, makes, port=26).result(10) is asked(makes, port=26)
+        return from_arguments(host=HOST)
+
+    assert asked(make) is asked(makes)
+
+
+def test_what_is_loaded_to_make_one_may_ask_for_the_same(makes: Makes) -> None:
+    within: list[portmail.Submitter] = []
+
+    def make() -> Settings:
+        within.append(asked(makes))
+        return from_arguments(host=HOST)
+
+    assert asked(make) is within[0]
+
+
+def test_a_signals_handler_may_ask_at_any_moment(makes: Makes) -> None:
+    found: list[portmail.Submitter] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: found.append(asked(makes)))
+    try:
+        with module._SUBMITTERS._lock:  # in the middle of it
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert found == [asked(makes)]
+
+
+# Files.
+
+
+@pytest.mark.parametrize("name", sorted(module._FILES))
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_that_was_written_again_is_another_account(
+    name: str, kind: Callable[[str], object], makes: Makes, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    said = {name: kind(str(file))}
+    missing = asked(makes, **said)
+    assert asked(makes, **said) is missing
+    file.write_text("old\n")
+    first = asked(makes, **said)
+    assert first is not missing
+    assert asked(makes, **said) is first
+    written = file.stat().st_mtime_ns
+    file.write_text("new\n")
+    os.utime(file, ns=(written + 1, written + 1))
+    assert asked(makes, **said) is not first
+
+
+def test_a_file_that_was_put_in_its_place_is_another_account(makes: Makes, tmp_path: Path) -> None:
+    file, new = tmp_path / "file", tmp_path / "new"
+    file.write_text("old\n")
+    new.write_text("new\n")
+    os.utime(new, ns=(0, file.stat().st_mtime_ns))
+    first = asked(makes, tls_ca=file)
+    new.replace(file)
+    assert asked(makes, tls_ca=file) is not first
+
+
+def test_what_is_no_file_is_not_looked_for(makes: Makes, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    first = asked(makes, password=str(file))
+    file.write_text("new\n")
+    assert asked(makes, password=str(file)) is first
+    assert asked(makes, tls_ca=5) is asked(makes, tls_ca=5)
 
 
 # Secrets.

@@ -307,6 +307,7 @@ class Submitter(_Door):
         For programs that are blocking in the main, and whose event loops come and go, such as async
         views under WSGI. Where one loop lasts, `AsyncSubmitter` is for it.
         """
+        _refuse_at_the_end("Not sent")
         from portmail.submission import prepared
 
         submission = await prepared(

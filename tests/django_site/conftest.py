@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import django
@@ -35,6 +37,22 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own account is not a test's."""
     for name in ("URL", "USERNAME", "PASSWORD", "PASSWORD_FILE", "FROM", "CA"):
         monkeypatch.delenv(f"PORTMAIL_{name}", raising=False)
+
+
+@pytest.fixture
+def broken_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of the site's, for its tokens, that cannot be loaded."""
+    (tmp_path / "broken_tokens.py").write_text("import os\nSECRET = os.environ['NO_SUCH_VARIABLE']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.fixture
+def mailing_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of the site's, for its tokens, that logs while it is loaded."""
+    text = "import logging\nlogging.getLogger('site').error('careful')\ndef get(): return 'a token'\n"
+    (tmp_path / "mailing_tokens.py").write_text(text)
+    monkeypatch.delitem(sys.modules, "mailing_tokens", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.fixture

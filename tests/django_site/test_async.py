@@ -6,10 +6,11 @@ import asyncio
 import smtplib
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured, SynchronousOnlyOperation
 from django.test import override_settings
@@ -32,6 +33,8 @@ from tests.django_site.site import (
 )
 from tests.django_site.test_outcome import received
 from tests.leaks import PASSWORD, USER
+from tests.servers.dialogue import Player, play
+from tests.test_asend import AFTER_DOT, BEFORE_DOT, until
 
 pytestmark = pytest.mark.usefixtures("site")
 
@@ -92,9 +95,138 @@ def test_fifty_at_once_share_five_connections(sandbox: Sandbox) -> None:
     assert len(sandbox.sessions) <= 5
 
 
-def test_many_views_under_wsgi(sandbox: Sandbox) -> None:
-    assert [by_asgiref() for _ in range(10)] == [1] * 10
-    assert len(sandbox.messages) == 10
+def test_many_views_under_wsgi_take_one_connection_with_the_sync_ones(sandbox: Sandbox) -> None:
+    assert [by_asgiref() for _ in range(50)] == [1] * 50
+    assert letter().send() == 1
+    assert (len(sandbox.messages), len(sandbox.sessions)) == (51, 1)
+
+
+def test_where_nobody_listens_it_waits_for_no_other_sync_code(sandbox: Sandbox) -> None:
+    busy, go_on = threading.Event(), threading.Event()
+
+    def other() -> bool:
+        busy.set()
+        return go_on.wait(10)
+
+    async def view() -> None:
+        running = asyncio.ensure_future(sync_to_async(other)())
+        await asyncio.to_thread(busy.wait, 10)
+        assert await asend() == 1
+        assert not running.done()
+        go_on.set()
+        assert await running
+
+    asyncio.run(view())
+    assert len(sandbox.messages) == 1
+
+
+def test_receivers_run_in_the_thread_of_all_sync_code(sandbox: Sandbox) -> None:
+    threads: list[int] = []
+
+    def receive(**_given: Any) -> None:
+        threads.append(threading.get_ident())
+
+    async def view() -> int:
+        assert await asend() == 1
+        assert await asend(to=GONE, fail_silently=True) == 0
+        return await sync_to_async(threading.get_ident)()
+
+    sandbox.reject(GONE)
+    with ExitStack() as stack:
+        for signal in (ours.pre_send, ours.post_send, ours.send_failed):
+            stack.enter_context(received(signal, receive))
+        theirs = asyncio.run(view())
+    assert threads == [theirs] * 4
+    assert theirs != threading.get_ident()
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["nobody listens", "somebody listens"])
+@pytest.mark.parametrize(("dialogue", "note"), [(BEFORE_DOT, "was not sent"), (AFTER_DOT, "in doubt")])
+def test_who_is_cancelled_meanwhile_is_told_what_is_known(
+    dialogue: tuple[str, str], note: str, listens: bool
+) -> None:
+    told: list[str] = []
+
+    async def view(player: Player) -> asyncio.CancelledError:
+        task = asyncio.ensure_future(asend())
+        await until(player, dialogue[1])
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return caught.value
+
+    with play(dialogue[0]) as player, ExitStack() as stack:
+        url = f"relay://127.0.0.1:{player.port}?tls=none"
+        stack.enter_context(override_settings(**mailers({"url": url, "retry": portmail.Retry(attempts=1)})))
+        if listens:
+            stack.enter_context(received(ours.pre_send, lambda **_given: told.append("pre_send")))
+        stopped = asyncio.run(view(player))
+        assert player.connections == 1
+    assert note in "".join(stopped.__notes__)
+    assert told == ["pre_send"] * listens
+
+
+def test_who_is_cancelled_while_receivers_hear_of_it_is_told_that_it_was_accepted(sandbox: Sandbox) -> None:
+    hearing, go_on = threading.Event(), threading.Event()
+
+    def receive(**_given: Any) -> None:
+        hearing.set()
+        go_on.wait(10)
+
+    async def view() -> asyncio.CancelledError:
+        task = asyncio.ensure_future(asend())
+        await asyncio.to_thread(hearing.wait, 10)
+        task.cancel()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return caught.value
+
+    with received(ours.post_send, receive):
+        [note] = asyncio.run(view()).__notes__
+    assert note.startswith("portmail: the message was accepted (<")
+    assert len(sandbox.messages) == 1
+
+
+def test_of_many_under_way_each_is_told(sandbox: Sandbox) -> None:
+    async def view(player: Player) -> asyncio.CancelledError:
+        task = asyncio.ensure_future(backend().asend_messages([letter(), letter(), letter()]))
+        await until(player, AFTER_DOT[1])
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return caught.value
+
+    with play(AFTER_DOT[0]) as player:
+        url = f"relay://127.0.0.1:{player.port}?tls=none"
+        with override_settings(**mailers({"url": url, "pool_size": 1})):
+            notes = asyncio.run(view(player)).__notes__
+    assert sorted("in doubt" in note for note in notes) == [False, False, True]
+    assert sum("was not sent" in note for note in notes) == 2
+
+
+@pytest.mark.parametrize("silently", [False, True])
+def test_settings_that_cannot_be_met_are_told(silently: bool) -> None:
+    with override_settings(**mailers({"host": "no host"})):
+        with pytest.raises(ImproperlyConfigured, match="no host"):
+            by_asyncio(fail_silently=silently)
+
+
+@pytest.mark.parametrize("silently", [False, True])
+def test_an_address_that_cannot_travel_is_never_silent(silently: bool, sandbox: Sandbox) -> None:
+    with pytest.raises(ValueError, match="address"):
+        by_asyncio(to="a@@b", fail_silently=silently)
+    assert sandbox.sessions == ()
+
+
+def test_many_together_are_sent_in_their_turn_and_some_fail(sandbox: Sandbox) -> None:
+    sandbox.reject(GONE)
+    messages = [letter(GONE if number % 30 == 7 else TO) for number in range(90)]
+    mine = backend()
+    mine.fail_silently = True
+    assert asyncio.run(mine.asend_messages(messages)) == 87
+    assert [number for number, it in enumerate(messages) if ours.receipt(it) is None] == [7, 37, 67]
+    assert len(sandbox.sessions) <= 5
 
 
 def test_nobody_to_send_to_is_none(sandbox: Sandbox) -> None:

@@ -40,7 +40,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings_that_can_be_met_are_not_spoken_of() -> None:
     assert of({"host": H, "use_tls": True, **LOGIN}) == []
-    assert of({"url": "submission://me:secret@mail.example.com"}) == []
+    assert of({"url": "submission://me@mail.example.com", "password": "secret"}) == []
     assert of({"address": "me@example.com", "password": "secret"}) == []
 
 
@@ -55,18 +55,75 @@ def test_settings_that_can_be_met_are_not_spoken_of() -> None:
         {"host": H, "token_source": "no.such.module", "username": "me"},
         {"url": "submission://mail.example.com", "tls_ca": "/no/such/file.pem"},
         {"address": "nonsense"},
+        {"url": ""},
+        {"host": H, "port": []},
+        {"url": "submission://me@mail.example.com", "token_source": 5},
+        {"host": H, "username": "me", "token_source": "broken_tokens.get"},
     ],
 )
+@pytest.mark.usefixtures("broken_tokens")
 @pytest.mark.parametrize("deploy", [False, True])
 def test_settings_that_cannot_be_met_are_an_error(options: dict[str, Any], deploy: bool) -> None:
     assert of(options, deploy=deploy) == ["portmail.E001"]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (5, "not int"),
+        (["url"], "not list"),
+        ("", "'url' is empty"),
+        ({"url": ""}, "'url' is empty"),
+        ({"host": ""}, "'host' is empty"),
+        ({"pol_size": 3}, "did you mean pool_size?"),
+        ({"uri": "relay://mail.example.com"}, "did you mean url?"),
+        ({"zzz": 1}, "did you mean host, port,"),
+        ({5: 1}, "no option 5"),
+    ],
+)
+def test_a_portmail_that_is_no_account_is_never_taken_for_none(said: Any, why: str) -> None:
+    with before_mailers(PORTMAIL=said, EMAIL_HOST=H):
+        [message] = [it for it in run_checks(tags=["mail"]) if str(it.id).startswith("portmail.")]
+    assert message.id == "portmail.E001"
+    assert why in message.msg
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"EMAIL_HOST": ""},
+        {"EMAIL_HOST": None},
+        {"EMAIL_PORT": ""},
+        {"EMAIL_PORT": "abc"},
+        {"EMAIL_TIMEOUT": "10"},
+        {"EMAIL_SSL_KEYFILE": "key.pem"},
+    ],
+)
+def test_nor_are_settings_of_djangos_that_mean_nothing(said: dict[str, Any]) -> None:
+    with before_mailers(**{"EMAIL_HOST": H, **said}):
+        assert told() == ["portmail.E001"]
+
+
+def test_what_cannot_be_looked_at_now_is_told_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("portmail.submitter.room_for_descriptors", none_left)
+    assert of({"host": "short.example.com", "use_tls": True, **LOGIN}) == ["portmail.E001"]
+
+
+def test_what_is_told_of_a_password_in_a_url_does_not_show_it() -> None:
+    with override_settings(**mailers({"url": "submission://me:secret@mail.example.com"})):
+        [message] = run_checks(tags=["mail"], include_deployment_checks=True)
+    assert "PORTMAIL_PASSWORD_FILE" in str(message.hint)
+    assert "secret" not in str(message)
 
 
 def test_the_error_says_where_and_why() -> None:
     with override_settings(**mailers({"host": H, "url": "submission://mail.example.com"})):
         [message] = [it for it in run_checks(tags=["mail"]) if it.id == "portmail.E001"]
     assert message.obj == ("MAILERS['default']" if MAILERS else "EMAIL_BACKEND")
-    assert "'url' and 'host' both say where" in message.msg
+    assert "'url' and 'host' say the same or contradict each other: give one" in message.msg
 
 
 @pytest.mark.parametrize(
@@ -77,7 +134,13 @@ def test_the_error_says_where_and_why() -> None:
         ({"host": H, "security": "starttls", **LOGIN}, []),
         ({"host": "smtp.office365.com", "use_tls": True, **LOGIN}, ["portmail.W002"]),
         ({"host": "smtp-mail.outlook.com", **LOGIN}, ["portmail.W001", "portmail.W002"]),
-        ({"url": "submission://me:secret@smtp.office365.com"}, ["portmail.W002"]),
+        ({"url": "submission://me:secret@smtp.office365.com"}, ["portmail.W002", "portmail.W004"]),
+        ({"url": "submission://me:secret@mail.example.com"}, ["portmail.W004"]),
+        ({"url": "relay://mail.example.com"}, []),
+        ({"host": H, "username": "me"}, ["portmail.W005"]),
+        ({"host": H, "username": "me", "password": ""}, ["portmail.W005"]),
+        ({"host": H, "username": "me", "token_source": "os.getcwd"}, []),
+        ({"host": H}, []),
         ({"url": "submission://me@smtp.office365.com", "token_source": "os.getcwd"}, []),
         ({"host": "smtp.gmail.com", "use_tls": True, **LOGIN}, []),
     ],

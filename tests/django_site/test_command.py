@@ -64,6 +64,7 @@ def test_it_says_where_mail_goes_and_that_nothing_was_sent(sandbox: Sandbox, opt
     assert (len(sandbox.sessions), sandbox.messages) == (1, ())
 
 
+@pytest.mark.long
 def test_a_site_may_have_it_by_its_long_name(sandbox: Sandbox, tmp_path: Path) -> None:
     app = "portmail.integrations.django"
     done = manage(sandbox.url, "portmail", "check", ca=sandbox.ca, app=app, directory=tmp_path)
@@ -79,6 +80,7 @@ def test_a_password_that_is_refused_is_exit_code_77(sandbox: Sandbox, tmp_path: 
     assert not Scanner(PASSWORD, PASSWORD.replace("battery", "wrong")).text(done.stdout + done.stderr)
 
 
+@pytest.mark.long
 def test_settings_that_cannot_be_met_are_told_before(sandbox: Sandbox, tmp_path: Path) -> None:
     url = "submission://me:correct%20horse@x/path"
     done = manage(url, "portmail", "check", ca=sandbox.ca, app="portmail.django", directory=tmp_path)

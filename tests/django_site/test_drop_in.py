@@ -102,7 +102,7 @@ def test_what_is_sent_has_only_whole_line_ends_and_keeps_its_dots(sandbox: Sandb
 
 
 def test_a_big_attachment_arrives_whole(sandbox: Sandbox) -> None:
-    octets = bytes(range(256)) * 8192
+    octets = bytes(range(256)) * 2048
     message = letter()
     message.attach("big.bin", octets, "application/octet-stream")
     assert message.send() == 1
@@ -265,6 +265,21 @@ def test_local_names_go_as_they_are(sandbox: Sandbox) -> None:
     assert (sandbox.messages[0].sender, sandbox.messages[0].recipients) == ("webmaster", ("root",))
 
 
+@pytest.mark.parametrize("named", ["Root <root>", "<root>", "root", '"Root, the" <root>'])
+def test_local_names_may_have_a_display_name(named: str, sandbox: Sandbox) -> None:
+    assert send_mail("hello", "text", named, [named, TO]) == 1
+    assert (sandbox.messages[0].sender, sandbox.messages[0].recipients) == ("root", ("root", TO))
+
+
+@pytest.mark.parametrize("named", ["Root <root", "two names", "a<b><root>"])
+def test_what_is_no_local_name_is_told_and_never_silent(
+    named: str, site: dict[str, Any], sandbox: Sandbox
+) -> None:
+    with pytest.raises(ValueError, match=r"address|mailbox|local"):
+        silent(site).send_messages([letter(named)])
+    assert sandbox.messages == ()
+
+
 def test_international_domains_go_as_a_labels(sandbox: Sandbox) -> None:
     assert send_mail("hello", "text", "web@bücher.example", ["Änn <ann@bücher.example>"]) == 1
     [received] = sandbox.messages
@@ -285,11 +300,15 @@ def test_an_international_local_part_arrives_unencoded(sandbox: Sandbox) -> None
 @pytest.mark.parametrize(
     "address", ["a@@example.org", "a b@example.org", "ann@", "a@example.org\r\nRCPT TO:<b@c.de>"]
 )
-def test_an_address_that_cannot_travel_is_told_and_nothing_is_sent(address: str, sandbox: Sandbox) -> None:
+def test_an_address_that_cannot_travel_is_told_and_nothing_is_sent(
+    address: str, site: dict[str, Any], sandbox: Sandbox
+) -> None:
     with pytest.raises(ValueError, match=r"address|newline|Invalid|linefeed"):
         letter(address).send()
     with pytest.raises(ValueError, match=r"address|newline|Invalid|linefeed"):
         letter(from_email=address).send()
+    with pytest.raises(ValueError, match=r"address|newline|Invalid|linefeed"):
+        silent(site).send_messages([letter(address)])
     assert sandbox.messages == ()
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from portmail.sandbox import Sandbox
 from tests.django_site.site import GONE, TO
 
@@ -37,6 +39,7 @@ def test_it_welcomes_and_tells_of_each(sandbox: Sandbox) -> None:
     assert received.message["From"] == "Example <hello@example.com>"
 
 
+@pytest.mark.long
 def test_its_command_looks_and_sends_nothing(sandbox: Sandbox) -> None:
     said = run("portmail", "check", sandbox=sandbox)
     assert said[0].startswith("submits to 127.0.0.1:")

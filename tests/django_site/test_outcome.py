@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import pickle
 import smtplib
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from django.core.mail import EmailMessage
 from django.dispatch import Signal
 from django.test import override_settings
+from django.utils.log import AdminEmailHandler
 
 import portmail
 import portmail.django as ours
@@ -231,6 +233,47 @@ def test_a_receiver_that_fails_while_nothing_can_be_sent_does_not_go_round_in_ci
     with override_settings(**mailers(once)), received(ours.send_failed, receive):
         with pytest.raises(portmail.Unreachable):
             letter().send()
+
+
+@pytest.mark.parametrize("name", ["pre_send", "post_send", "send_failed"])
+def test_a_receiver_may_log_what_is_mailed_to_the_admins(name: str, sandbox: Sandbox) -> None:
+    logger = logging.getLogger("site")
+    handler = AdminEmailHandler(using="default") if MAILERS else AdminEmailHandler()
+    times: list[str] = []
+
+    def receive(**_given: Any) -> None:
+        times.append(name)
+        logger.error("trouble")
+
+    sandbox.reject(GONE)
+    logger.addHandler(handler)
+    try:
+        with received(getattr(ours, name), receive):
+            if name == "send_failed":
+                with pytest.raises(portmail.Rejected):
+                    letter(GONE).send()
+            else:
+                assert letter().send() == 1
+    finally:
+        logger.removeHandler(handler)
+    told = [got.recipients[0] for got in sandbox.messages]
+    assert told.count("admin@example.com") == len(times) == 1
+    assert told.count(TO) == (name != "send_failed")
+
+
+def test_what_is_raised_before_while_another_is_told_of_keeps_nothing_else(sandbox: Sandbox) -> None:
+    def refuse(**_given: Any) -> None:
+        raise PermissionError("not now")
+
+    def copy_to_archive(**_given: Any) -> None:
+        assert letter("archive@example.com").send() == 1  # it is not asked for this one
+
+    message = letter()
+    with received(ours.pre_send, refuse), received(ours.send_failed, copy_to_archive):
+        with pytest.raises(PermissionError, match="not now"):
+            message.send()
+    assert [got.recipients for got in sandbox.messages] == [("archive@example.com",)]
+    assert isinstance(vars(message)["portmail_error"], PermissionError)
 
 
 def test_a_receiver_may_send_mail_itself(sandbox: Sandbox) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +15,8 @@ from django.core.mail import send_mail
 from django.test import override_settings
 
 from portmail.integrations import shared
+from portmail.integrations.django import options as options_module
+from portmail.integrations.django.options import submitter_for
 from portmail.sandbox import Sandbox
 from tests.django_site.site import FROM, MAILERS, TO, backend, letter, mailers
 
@@ -32,6 +36,7 @@ def test_calls_one_after_the_other_take_one_connection(count: int, sandbox: Sand
     assert (len(sandbox.messages), len(sandbox.sessions)) == (count, 1)
 
 
+@pytest.mark.long
 def test_djangos_own_backend_opens_one_for_each_call() -> None:
     with Sandbox(users={}) as server:
         own = "django.core.mail.backends.smtp.EmailBackend"
@@ -112,6 +117,46 @@ def test_a_fork_while_another_thread_makes_a_submitter_is_no_deadlock(sandbox: S
     child.join(20)
     assert child.exitcode == 0
     assert len(sandbox.messages) == 2
+
+
+@pytest.mark.usefixtures("site", "mailing_tokens")
+def test_what_is_loaded_to_make_one_may_mail_in_any_thread(sandbox: Sandbox) -> None:
+    logger, waits = logging.getLogger("site"), ThreadPoolExecutor(1)
+
+    class Mailing(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002  # as it is called
+            assert send() == waits.submit(send).result(10) == 1
+
+    handler = Mailing()
+    logger.addHandler(handler)
+    try:
+        token = {"url": "submission://me@mail.example.com", "token_source": "mailing_tokens.get"}
+        with waits:
+            assert submitter_for(token).settings.credentials is not None
+    finally:
+        logger.removeHandler(handler)
+    assert len(sandbox.messages) == 2
+
+
+@pytest.mark.usefixtures("site")
+def test_a_signals_handler_may_mail_while_a_submitter_is_made(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda *_: send())
+    real = options_module.settings_of
+
+    def slow(*args: Any, **given: Any) -> Any:
+        patch.undo()
+        signal.raise_signal(signal.SIGUSR1)
+        return real(*args, **given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(options_module, "settings_of", slow)
+        try:
+            assert send() == 1
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+    assert (len(sandbox.messages), len(sandbox.sessions)) == (2, 1)
 
 
 @pytest.mark.usefixtures("site")

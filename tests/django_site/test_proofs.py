@@ -70,6 +70,7 @@ def test_the_matrix_needs_two_djangos_and_no_failure(
     assert django_matrix.main() == code
 
 
+@pytest.mark.long
 def test_this_python_is_found_and_the_last_line_is_read() -> None:
     assert set(present()) <= set(VERSIONS)
     assert present()

@@ -73,6 +73,7 @@ def test_some_of_the_recipients_are_refused(postfix: Postfix, account: dict[str,
     assert (receipt.accepted, list(receipt.refused)) == (("django-there@example.org",), [NOBODY_THERE])
 
 
+@pytest.mark.long  # Postfix takes its time to say so
 def test_a_wrong_password_is_smtplibs_error(account: dict[str, Any]) -> None:
     with override_settings(**mailers({**account, "password": "wrong"})):
         with pytest.raises(smtplib.SMTPAuthenticationError):

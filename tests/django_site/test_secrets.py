@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.test import override_settings
+from django.views.debug import ExceptionReporter
 
 import portmail
 from portmail.sandbox import Sandbox
@@ -165,6 +166,53 @@ def test_no_frame_of_settings_that_cannot_be_met_shows_it(said: dict[str, Any]) 
     ]
     # Django's own handler of MAILERS has the options in its variables.
     assert [it for it in found if not it[0].endswith("django/core/mail/handler.py")] == []
+
+
+def test_no_frame_shows_it_where_descriptors_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("portmail.submitter.room_for_descriptors", none_left)
+    with before_mailers(EMAIL_HOST="mail.example.com", EMAIL_HOST_USER="me", EMAIL_HOST_PASSWORD=SECRET):
+        with pytest.raises(smtplib.SMTPException, match="Too many open files") as caught:
+            letter_of(backend)
+        with pytest.raises(portmail.Unreachable) as raised:
+            _ = backend().submitter
+    assert isinstance(caught.value, portmail.Unreachable)
+    assert shown_by(caught.value) == shown_by(raised.value) == []
+
+
+@pytest.mark.parametrize("name", ["EMAIL_HOST_PASSWORD", "PORTMAIL_PASSWORD"])
+@pytest.mark.usefixtures("broken_tokens")
+def test_djangos_error_page_does_not_show_it_whatever_a_module_of_the_sites_raises(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source: dict[str, Any] = {"token_source": "broken_tokens.get"}
+    said: dict[str, Any] = {"EMAIL_HOST": "mail.example.com", "EMAIL_HOST_USER": "me", name: SECRET}
+    if name == "PORTMAIL_PASSWORD":
+        monkeypatch.setenv(name, SECRET)
+        said, source = {}, {"url": "submission://me@mail.example.com", **source}
+    with before_mailers(**said, PORTMAIL=source), pytest.raises(ImproperlyConfigured) as caught:
+        letter_of(backend)
+    assert "KeyError: 'NO_SUCH_VARIABLE'" in str(caught.value)
+    assert shown_by(caught.value) == []
+    below = caught.tb.tb_next  # the frame of this test knows it
+    error = caught.value.with_traceback(below)
+    page = ExceptionReporter(None, caught.type, error, below).get_traceback_html()
+    assert "NO_SUCH_VARIABLE" in page
+    assert "_set_up" in page or "submitter" in page
+    assert SECRET not in page
+
+
+def shown_by(error: BaseException) -> list[tuple[str, str]]:
+    """The variables that an error tracker shows with the secret in them, outside of the tests."""
+    return [
+        (summary.name, name)
+        for cause in chain(error)
+        for summary in TracebackException.from_exception(cause, capture_locals=True).stack
+        for name, value in (summary.locals or {}).items()
+        if SECRET in value and "/tests/" not in summary.filename
+    ]
 
 
 def letter_of(make: Any) -> None:

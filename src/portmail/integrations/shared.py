@@ -52,9 +52,9 @@ class _Submitters:
         with self._lock:
             kept: D = self._known.setdefault(key, submitter)
             self._known.move_to_end(key)
-            forgotten = self._known.popitem(last=False)[1] if len(self._known) > _MOST else None
-        if forgotten is not None:
-            _let_go([forgotten])
+            forgotten = [self._known.popitem(last=False)[1]] if len(self._known) > _MOST else []
+        if forgotten:
+            _let_go(forgotten)
         return kept
 
     def forget(self) -> None:
@@ -71,7 +71,7 @@ class _Submitters:
 
 
 def _let_go(last: list[Any]) -> None:
-    """Drop the list's reference where nobody waits: connections of a submitter say goodbye when it goes."""
+    """Drop the list's reference, the last one, where nobody waits: a submitter says goodbye when it goes."""
     with contextlib.suppress(RuntimeError):  # the interpreter goes down, and all of them with it
         threading.Thread(target=last.clear, name="portmail-forgotten", daemon=True).start()
 

@@ -215,4 +215,8 @@ class EmailBackend(BaseEmailBackend):
             together.notes += getattr(stopped, "__notes__", ())
             raise
         hear = together.here if together.unheard else sync_to_async
-        await hear(together.heard)(result)
+        try:
+            await hear(together.heard)(result)
+        except asyncio.CancelledError:
+            together.known(result)
+            raise

@@ -24,6 +24,7 @@ from django.utils.module_loading import import_string
 
 from portmail.candidate import Login
 from portmail.discovery.providers import by_host
+from portmail.errors import PortmailError
 from portmail.integrations.django.asynchronous import mailers
 from portmail.integrations.django.backend import EmailBackend
 from portmail.integrations.django.configured import setting
@@ -40,7 +41,7 @@ def check_settings(**_given: Any) -> Sequence[CheckMessage]:
     for name, backend in _backends():
         try:
             _ = backend().submitter
-        except ImproperlyConfigured as error:  # an option that there is not is told by Django
+        except (ImproperlyConfigured, PortmailError) as error:  # some are told by Django
             found.append(Error(str(error), obj=name, id="portmail.E001"))
     return found
 
@@ -51,7 +52,7 @@ def check_deployment(**_given: Any) -> Sequence[CheckMessage]:
     for name, backend in _backends():
         try:
             found += _of_mailer(name, backend())
-        except ImproperlyConfigured:
+        except (ImproperlyConfigured, PortmailError):
             continue  # E001
     if found or any(True for _ in _backends()):
         found += _senders()

@@ -49,9 +49,9 @@ _NONE_MEANS = "retry"
 """The option of which None is a value: no retry."""
 
 _APART = (
+    *((one, other) for one in PLACES for other in PLACES if PLACES.index(one) < PLACES.index(other)),
     *((one, other) for one in ("use_tls", "use_ssl") for other in ("url", "address", "routes", "security")),
     *(("port", other) for other in ("url", "address", "routes")),
-    *((one, other) for one in PLACES for other in PLACES if PLACES.index(one) < PLACES.index(other)),
     ("token", "token_source"),
     ("timeout", "timeouts"),
 )
@@ -65,9 +65,9 @@ def submitter_for(options: Mapping[str, Any]) -> Submitter:
         ConfigurationError, AddressError, DiscoveryError: options that contradict each other, or mean nothing.
     """
     said = {name: value for name, value in options.items() if value is not None or name == _NONE_MEANS}
-    given = {URL: said["url"]} if said.get("url") else {}
+    url = cast("str | None", said.get("url"))
     elsewhere = any(said.get(place) for place in PLACES if place != "url")
-    environ = variables(given, elsewhere=elsewhere)
+    environ = variables({URL: url} if url else {}, elsewhere=elsewhere)
     return shared({**environ, **said}, make=lambda: settings_of(said, environ=environ))
 
 
@@ -77,9 +77,7 @@ def settings_of(said: Mapping[str, Any], *, environ: Mapping[str, str]) -> Setti
     Raises:
         ConfigurationError, AddressError, DiscoveryError: as `submitter_for`.
     """
-    for one, other in _APART:
-        if said.get(one) and said.get(other):
-            raise ConfigurationError(f"{one!r} and {other!r} say the same or contradict each other: give one")
+    _refuse_contradictions(said, environ=environ)
     wishes = _wishes(said)
     wishes.setdefault("tls_ca", environ.get(CA) or None)
     if said.get("host") and not said.get("security"):
@@ -90,6 +88,15 @@ def settings_of(said: Mapping[str, Any], *, environ: Mapping[str, str]) -> Setti
     if any(said.get(place) for place in PLACES if place != "url"):
         return given.from_arguments(said.get("address"), **wishes)
     return given.from_environment(environ, **wishes)
+
+
+def _refuse_contradictions(said: Mapping[str, Any], *, environ: Mapping[str, str]) -> None:
+    for one, other in _APART:
+        if said.get(one) and said.get(other):
+            raise ConfigurationError(f"{one!r} and {other!r} say the same or contradict each other: give one")
+    for flag in ("use_tls", "use_ssl"):
+        if said.get(flag) and environ.get(URL):
+            raise ConfigurationError(f"{flag!r} is for 'host': the scheme of {URL} says it there")
 
 
 def usual_port(said: Mapping[str, Any]) -> int:
@@ -110,7 +117,13 @@ def _other(said: Mapping[str, Any]) -> OtherSettings:
 
 
 def _port(given: Any) -> Any:
-    """The port as a number: where settings come from the environment, it is a text."""
+    """The port as a number: where settings come from the environment, it is a text.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if given is not None and not isinstance(given, (int, str)):
+        raise ConfigurationError(f"{given!r} is no port: give a number from 1 to 65535")
     return int(given) if isinstance(given, str) and given.isdecimal() else given
 
 
@@ -140,7 +153,9 @@ def _token(said: Mapping[str, Any]) -> SecretSource | None:
     """
     source = said.get("token_source") or said.get("token")
     if not source or callable(source) or "token_source" not in said:
-        return source
+        return cast("SecretSource | None", source)
+    if not isinstance(source, str):
+        raise ConfigurationError(f"token_source {source!r} is no function, and no dotted path of one")
     try:
         found = import_string(source)
     except Exception as exc:  # noqa: BLE001  # a module of the site's may raise anything while it is loaded

@@ -39,8 +39,8 @@ end: a receiver that fails is logged, and by Django's default an error that is l
 _SILENT = (DeliveryError, DiscoveryError)
 """What is silent on wish: what went wrong on the way, never what the program got wrong."""
 
-_LOCAL = re.compile(r"(?:[^<>@]*<)?([^<>@\s]+)>?")
-"""A local name, with a display name or without."""
+_NAMED = re.compile(r"[^<>@]*<([^<>@\s]+)>")
+"""A local name behind a display name, or behind none."""
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -92,6 +92,11 @@ class Round:
         self.sent += 1
         outgoing.origin.portmail_receipt = result.receipt  # type: ignore[attr-defined]
         self._tell(post_send, message=outgoing.origin, receipt=result.receipt)
+
+    def known(self, result: Result[Outgoing]) -> None:
+        """Whoever waits is stopped while receivers hear of this one: note what became of it."""
+        if result.receipt is not None:
+            self.notes.append(f"portmail: the message was accepted ({result.receipt.message_id})")
 
     def _failed(self, message: EmailMessage, error: Exception, *, number: int) -> None:
         if isinstance(error, PortmailError):
@@ -191,8 +196,8 @@ def _mailbox(name: str, address: object) -> Mailbox:
     """The address's mailbox. Django takes local names, too: `webmaster`, which its server knows."""
     text = str(address)  # it may be translated when it is used
     if "@" not in text:
-        local = _LOCAL.fullmatch(text)
-        return local_mailbox(local[1] if local else text)
+        named = _NAMED.fullmatch(text)
+        return local_mailbox(named[1] if named else text)
     found = one_address(name, text=text)
     if not found.domain:
         raise AddressError(f"{name}: {text!r} has no domain")
