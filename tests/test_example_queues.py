@@ -32,6 +32,8 @@ from portmail.sandbox.records import Received
 from tests.leaks import PASSWORD, USER
 from tests.servers.requirements import LOOPBACK, daemon, free_ports, require
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 SECONDS = 20

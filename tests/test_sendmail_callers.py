@@ -20,6 +20,8 @@ from portmail.sandbox import Sandbox
 from portmail.sandbox.records import Received
 from tests.servers.requirements import require
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CRONTABS = "/var/spool/cron/crontabs"
 UNSHARE = ("unshare", "--mount", "--pid", "--fork", "--kill-child")

@@ -194,7 +194,7 @@ def test_a_token_comes_from_a_callable_or_from_its_dotted_path(source: Any, tmp_
         ({"url": "submission://mail.example.com", "tls_ca": "/no/such/file.pem"}, "/no/such/file.pem"),
         ({"host": H, **LOGIN, "security": "plaintext"}, "."),
         ({"address": "nonsense"}, "@"),
-        ({"url": "submission://me@mail.example.com", "token_source": 5}, "token_source 5"),
+        ({"url": "submission://me@mail.example.com", "token_source": 5}, "token_source is a function, or"),
         ({"url": "submission://me@mail.example.com", "token_source": "os.sep"}, "is no function"),
     ],
 )

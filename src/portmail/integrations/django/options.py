@@ -154,12 +154,15 @@ def _token(said: Mapping[str, Any]) -> SecretSource | None:
     source = said.get("token_source") or said.get("token")
     if not source or callable(source) or "token_source" not in said:
         return cast("SecretSource | None", source)
+    # Its value is not told: somebody may have put the token itself there.
     if not isinstance(source, str):
-        raise ConfigurationError(f"token_source {source!r} is no function, and no dotted path of one")
+        raise ConfigurationError("token_source is a function, or the dotted path of one")
     try:
         found = import_string(source)
+    except ImportError:
+        raise ConfigurationError("token_source is the dotted path of what cannot be imported") from None
     except Exception as exc:  # noqa: BLE001  # a module of the site's may raise anything while it is loaded
-        raise ConfigurationError(f"token_source {source!r}: {type(exc).__name__}: {exc}") from None
+        raise ConfigurationError(f"token_source cannot be imported: {type(exc).__name__}: {exc}") from None
     if callable(found):
         return cast("SecretSource", found)
-    raise ConfigurationError(f"token_source {source!r} is no function")
+    raise ConfigurationError("token_source is the dotted path of something that is no function")
