@@ -13,7 +13,7 @@ import pytest
 import portmail
 
 if TYPE_CHECKING:
-    from portmail.integrations.outbox import Outbox
+    from portmail.integrations.pytest.outbox import Outbox
     from portmail.sandbox import Sandbox
 
 pytestmark = pytest.mark.usefixtures("no_mail")  # whatever a test forgets, nothing is sent to anybody

@@ -24,8 +24,9 @@ from typing import Any, NoReturn
 import pytest
 
 import portmail
-from portmail.integrations import digest as policy
-from portmail.integrations.digest import (
+from portmail.integrations.logging import MailHandler
+from portmail.integrations.logging import digest as policy
+from portmail.integrations.logging.digest import (
     DOUBTFUL,
     HOUR,
     PAUSE,
@@ -36,10 +37,9 @@ from portmail.integrations.digest import (
     Kind,
     Limits,
 )
-from portmail.integrations.ending import ENDING, Ending
-from portmail.integrations.logging import MailHandler
-from portmail.integrations.mailer import Mailer
-from portmail.integrations.posting import Post
+from portmail.integrations.logging.ending import ENDING, Ending
+from portmail.integrations.logging.mailer import Mailer
+from portmail.integrations.logging.posting import Post
 from portmail.sandbox import Sandbox
 from tests.leaks import PASSWORD, Scanner
 from tests.servers.dialogue import play
@@ -610,7 +610,7 @@ def test_a_mail_that_does_not_even_end_when_it_is_given_up_is_in_doubt(
         released.wait(20)
         raise portmail.InDoubt("lost")
 
-    monkeypatch.setattr("portmail.integrations.posting._LEAVE", 0)
+    monkeypatch.setattr("portmail.integrations.logging.posting._LEAVE", 0)
     monkeypatch.setattr(Mailer, "send", stuck)
     handler = mailing(sandbox, deadline=0)
     for text in ("first", "second"):
@@ -634,7 +634,7 @@ def test_where_no_thread_can_be_started_the_deadline_holds_and_what_is_in_doubt_
     def no_thread(*_: object, **__: object) -> NoReturn:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr("portmail.integrations.posting.started", no_thread)
+    monkeypatch.setattr("portmail.integrations.logging.posting.started", no_thread)
     monkeypatch.setattr("portmail.blocking.started", no_thread)
     with play(SWALLOWS) as player:
         there = f"relay://127.0.0.1:{player.port}?tls=none"
@@ -775,7 +775,7 @@ def ends():
 sending = [name for name in ("portmail.submitter", "portmail.pool", "aiosmtplib") if name in sys.modules]
 import encodings.idna, portmail.blocking, portmail.repeating, portmail.submitter  # once for all
 handler(url="relay://mail.example.org")
-portmail.integrations.posting._LEAVE = 20  # what is given up ends long before, also on a busy machine
+portmail.integrations.logging.posting._LEAVE = 20  # what is given up ends long before, also on a busy machine
 began, children, log, text = time.monotonic(), {}, logging.getLogger("shop"), ""
 for name, (program, url) in json.load(sys.stdin).items():
     if child := os.fork():

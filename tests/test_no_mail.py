@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from portmail.integrations.guard import Guard, server_of
+from portmail.integrations.pytest.guard import Guard, server_of
 from portmail.pools import Pools
 from portmail.route import Route
 from portmail.sandbox import Sandbox
@@ -200,7 +200,7 @@ BY_A_FIXTURE = SUBMITS + "pytestmark = pytest.mark.usefixtures('no_mail')\n" + C
 AFTERWARDS = """
 import os, smtplib
 from portmail import opening, submitter
-from portmail.integrations.posting import Post
+from portmail.integrations.logging.posting import Post
 from portmail.pools import Pools
 
 def state():

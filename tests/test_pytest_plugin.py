@@ -13,8 +13,8 @@ from collections.abc import Callable
 import pytest
 
 import portmail
-from portmail.integrations.interception import StandIn
-from portmail.integrations.outbox import Outbox
+from portmail.integrations.pytest.interception import StandIn
+from portmail.integrations.pytest.outbox import Outbox
 from portmail.job import Job
 from portmail.route import Route
 from portmail.sandbox import Sandbox

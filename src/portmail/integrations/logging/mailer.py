@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from portmail.composing import Addresses, compose
 from portmail.errors import ConfigurationError
-from portmail.integrations.digest import Digest, Kind
+from portmail.integrations.logging.digest import Digest, Kind
 from portmail.settings import Settings
 
 # A program that has nothing to tell does not pay for what sends.

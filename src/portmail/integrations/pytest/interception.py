@@ -17,8 +17,8 @@ from portmail import opening, submitter
 from portmail.dialing import dial
 from portmail.extensions import Extensions
 from portmail.failure import Phase
-from portmail.integrations.guard import Guard, Server, server_of
-from portmail.integrations.posting import Post
+from portmail.integrations.logging.posting import Post
+from portmail.integrations.pytest.guard import Guard, Server, server_of
 from portmail.job import Job
 from portmail.pool import Pool
 from portmail.pools import Pools
@@ -31,7 +31,7 @@ from portmail.transports.tls import verified_context, verifying
 if TYPE_CHECKING:
     import socket
 
-    from portmail.integrations.outbox import Outbox
+    from portmail.integrations.pytest.outbox import Outbox
     from portmail.transports.carrier import Carrier
 
 Carry: TypeAlias = Callable[[Job], None]

@@ -10,10 +10,10 @@ from _queue import Empty, SimpleQueue
 from collections.abc import Hashable
 from contextvars import ContextVar
 
-from portmail.integrations.digest import Kind, Limits
-from portmail.integrations.ending import ENDING
-from portmail.integrations.mailer import Mailer
-from portmail.integrations.stock import Stock
+from portmail.integrations.logging.digest import Kind, Limits
+from portmail.integrations.logging.ending import ENDING
+from portmail.integrations.logging.mailer import Mailer
+from portmail.integrations.logging.stock import Stock
 from portmail.offloading import Thread, started
 
 THREAD = "portmail-log"

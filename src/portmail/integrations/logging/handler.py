@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from portmail.composing import Addresses
 from portmail.errors import ConfigurationError
-from portmail.integrations.digest import Kind, Limits, check_seconds, one_line, shortened
-from portmail.integrations.mailer import Mailer
-from portmail.integrations.posting import SENDING, THREAD, Post
+from portmail.integrations.logging.digest import Kind, Limits, check_seconds, one_line, shortened
+from portmail.integrations.logging.mailer import Mailer
+from portmail.integrations.logging.posting import SENDING, THREAD, Post
 from portmail.security import without_frames
 from portmail.settings import Settings, from_environment
 

@@ -12,9 +12,9 @@ from collections.abc import Hashable
 from typing import Any
 
 from portmail.errors import InDoubt
-from portmail.integrations.digest import DOUBTFUL, UNSENT, Digest, Gathering, Kind, Limits
-from portmail.integrations.ending import ENDING
-from portmail.integrations.mailer import Mailer
+from portmail.integrations.logging.digest import DOUBTFUL, UNSENT, Digest, Gathering, Kind, Limits
+from portmail.integrations.logging.ending import ENDING
+from portmail.integrations.logging.mailer import Mailer
 
 _LAST_WORDS = {UNSENT: ("was not mailed", "were not mailed"), DOUBTFUL: ("may have been mailed, or not",) * 2}
 """What is said of one record that no mail tells of, and of several."""

@@ -27,9 +27,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from portmail.integrations.guard import Guard, Server
-    from portmail.integrations.interception import Gate
-    from portmail.integrations.outbox import Outbox
+    from portmail.integrations.pytest.guard import Guard, Server
+    from portmail.integrations.pytest.interception import Gate
+    from portmail.integrations.pytest.outbox import Outbox
     from portmail.sandbox import Sandbox
 
 _NAMES = ("portmail", __name__)
@@ -161,7 +161,7 @@ def portmail_outbox(monkeypatch: pytest.MonkeyPatch, _portmail_gate: Gate) -> It
     Nothing is connected or looked for. Messages are checked as for a real server, and what is wrong
     with them is raised. PORTMAIL_URL is set, and no password is needed.
     """
-    from portmail.integrations.outbox import Outbox
+    from portmail.integrations.pytest.outbox import Outbox
 
     _name("submission://outbox.invalid", monkeypatch=monkeypatch)
     _portmail_gate.outbox = outbox = Outbox()
@@ -204,7 +204,7 @@ def _portmail_gate(request: pytest.FixtureRequest) -> Iterator[Gate]:
 
 def _installed(config: pytest.Config) -> tuple[Gate, pytest.MonkeyPatch]:
     """A gate, and what takes it down. A test may undo all that its own `monkeypatch` did."""
-    from portmail.integrations.interception import Gate, patches
+    from portmail.integrations.pytest.interception import Gate, patches
 
     gate, patch = Gate(_servers(config.getini(_EXCEPT))), pytest.MonkeyPatch()
     for target, name, value in patches(gate):
@@ -213,7 +213,7 @@ def _installed(config: pytest.Config) -> tuple[Gate, pytest.MonkeyPatch]:
 
 
 def _guard(gate: Gate) -> Guard:
-    from portmail.integrations.guard import Guard
+    from portmail.integrations.pytest.guard import Guard
 
     return Guard(gate.allowed)
 
