@@ -23,27 +23,17 @@ from portmail.receipt import Receipt
 from portmail.sandbox import Sandbox
 from tests.messages import RECIPIENT, message
 from tests.servers.dialogue import Player, play
-from tests.test_doors import ENVELOPE, HELLO, HOST, ctrl_c, fetching, run_program, said, submitter
+from tests.standstill import AFTER_DOT, BEFORE_DOT, until
+from tests.test_doors import HOST, ctrl_c, fetching, run_program, submitter
 from tests.test_lifecycle import names
 
 __all__ = ["ctrl_c"]
 
 forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork:DeprecationWarning")
 
-BEFORE_DOT = (f"{HELLO}C: MAIL *\nSILENCE", "C: MAIL")
-AFTER_DOT = (f'{ENVELOPE}BODY\nRAW "2?"\nSILENCE', "S: 2?")
-"""A dialogue that comes to a standstill, and what was said last."""
-
 
 def alone(player: Player) -> portmail.Submitter:
     return portmail.Submitter(routes=(Route(HOST, player.port, Security.PLAINTEXT),), retry=None)
-
-
-async def until(player: Player, words: str) -> None:
-    """Wait until the dialogue has come there, while this loop goes on."""
-    async with asyncio.timeout(10):
-        while not said(player, words):  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 def test_it_returns_the_receipt_and_takes_what_send_takes(sandbox: Sandbox) -> None:

@@ -28,7 +28,8 @@ from portmail.errand import Errand, as_task
 from portmail.sandbox import Sandbox
 from tests.leaks import PASSWORD, USER
 from tests.messages import SENDER, message
-from tests.servers.dialogue import Player, play
+from tests.servers.dialogue import play
+from tests.standstill import ENVELOPE, HELLO, said
 
 HOST = "127.0.0.1"
 
@@ -209,11 +210,6 @@ def test_it_sends_from_an_atexit_handler_that_runs_after_its_own(sandbox: Sandbo
     assert len(sandbox.messages) == 2
 
 
-def said(player: Player, words: str) -> bool:
-    """Whether the dialogue has come to a line that begins with these words."""
-    return any(line.startswith(words) for told in player.transcripts for line in told)
-
-
 def interrupted(script: str, *, when: str) -> KeyboardInterrupt:
     """Press Ctrl-C at a moment of the dialogue; return what the program gets."""
     with play(script) as player:
@@ -235,10 +231,6 @@ def interrupted(script: str, *, when: str) -> KeyboardInterrupt:
                 presser.join()
         assert player.connections == 1
     return caught.value
-
-
-HELLO = "S: 220 hi\nC: EHLO *\nS: 250 mail.example.com\n"
-ENVELOPE = f"{HELLO}C: MAIL *\nS: 250 ok\nC: RCPT *\nS: 250 ok\nC: DATA\nS: 354 go on\n"
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from tests.django_site.site import (
 from tests.django_site.test_outcome import received
 from tests.leaks import PASSWORD, USER
 from tests.servers.dialogue import Player, play
-from tests.test_asend import AFTER_DOT, BEFORE_DOT, until
+from tests.standstill import AFTER_DOT, BEFORE_DOT, until
 
 pytestmark = pytest.mark.usefixtures("site")
 
