@@ -17,7 +17,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from portmail.bulk import Result
 from portmail.errors import AddressError, ConfigurationError, DeliveryError, DiscoveryError, PortmailError
 from portmail.integrations.django.configured import MailNotConfigured, completed
-from portmail.integrations.django.options import DJANGOS, OURS, submitter_for
+from portmail.integrations.django.options import DJANGOS, OURS, shown_in_clear, submitter_for
 from portmail.integrations.django.outgoing import Outgoing, Round
 from portmail.integrations.smtplib_errors import as_smtplib
 from portmail.receipt import Connected
@@ -97,7 +97,7 @@ class EmailBackend(BaseEmailBackend):
         Raises:
             MailNotConfigured: the settings cannot be met.
         """
-        told = self.options | {name: getattr(self, name) for name in DJANGOS}
+        told = self._told
         try:
             return submitter_for(told)
         except (ConfigurationError, AddressError, DiscoveryError) as error:
@@ -109,11 +109,14 @@ class EmailBackend(BaseEmailBackend):
         raise failed
 
     @property
+    def _told(self) -> dict[str, Any]:
+        """The options as they are now: Django's are attributes, which may be changed."""
+        return self.options | {name: getattr(self, name) for name in DJANGOS}
+
+    @property
     def shows_credentials(self) -> bool:
         """Whether Django's own backend would show a password in clear with these settings."""
-        told = {name: getattr(self, name) for name in DJANGOS}
-        said = told["use_tls"] or told["use_ssl"] or self.options.get("security")
-        return bool(told["host"] and told["password"] and not said)
+        return shown_in_clear(self._told)
 
     def open(self) -> bool | None:
         """Have a connection ready. Returns whether a new one was needed; None if it failed silently.

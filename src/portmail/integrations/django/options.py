@@ -99,6 +99,12 @@ def _refuse_contradictions(said: Mapping[str, Any], *, environ: Mapping[str, str
             raise ConfigurationError(f"{flag!r} is for 'host': the scheme of {URL} says it there")
 
 
+def shown_in_clear(said: Mapping[str, Any]) -> bool:
+    """Whether Django's own backend, which knows no tokens, would show a password unencrypted."""
+    theirs = bool(said.get("host") and said.get("password")) and not said.get("security")
+    return theirs and _other(said).clear
+
+
 def usual_port(said: Mapping[str, Any]) -> int:
     """The port of a host, where none is given."""
     return _other(said).routes[0].port
