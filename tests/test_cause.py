@@ -39,7 +39,7 @@ def test_the_values_that_programs_read_are_unique_and_plain() -> None:
 
 
 def test_whatever_touches_encryption_is_a_matter_of_security() -> None:
-    about_tls = re.compile("TLS|CERTIFICATE|PROOF|WEAKER")
+    about_tls = re.compile("TLS(?!_PORT)|CERTIFICATE|PROOF|WEAKER|CLEAR_AUTH|PROXY")
     expected = {cause for cause in Cause if about_tls.search(cause.name)}
     assert {cause for cause in Cause if FACTS[cause].nature is Nature.INSECURE} == expected
 

@@ -14,7 +14,7 @@ import trustme
 from portmail import InsecureChannel, Route, Security, Submitter
 from portmail.cause import FACTS, Cause, Nature
 from portmail.errors import CertificateFileError
-from portmail.transports import tls
+from portmail.transports import shown
 from portmail.transports.tls import CertificateRefused, cause_of, unproven_context, verified_context
 from tests.cases import cases
 from tests.proof.certificates.ca import AUTHORITY, PAST, Wish, World, issue
@@ -100,7 +100,7 @@ def _withheld(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
             return []
         raise {"no such method": AttributeError, "no such attribute": KeyError}[request.param]
 
-    monkeypatch.setattr(tls, "_chain", chain)
+    monkeypatch.setattr(shown, "_chain", chain)
 
 
 @pytest.mark.usefixtures("_withheld")

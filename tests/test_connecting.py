@@ -289,7 +289,7 @@ def test_no_weaker_route_is_taken_behind_one_that_was_not_secure(sandbox: Sandbo
         with pytest.raises(portmail.InsecureChannel) as caught:
             mail.connect()
     causes = [attempt.error.cause for attempt in caught.value.attempts if attempt.error]
-    assert causes == [Cause.STARTTLS_NOT_OFFERED, Cause.WEAKER]
+    assert causes == [Cause.CLEAR_AUTH, Cause.WEAKER]
     assert len(sandbox.sessions) == 1
 
 

@@ -502,7 +502,7 @@ def test_where_every_route_wants_a_login_that_is_what_is_told() -> None:
     [
         ("S: 554 5.7.1 go away", Cause.REFUSED_PERMANENT, portmail.Rejected),
         ("S: 421 4.3.2 too busy", Cause.REFUSED_TRANSIENT, portmail.Rejected),
-        ("S: HTTP/1.1 302 Found\nCLOSE", Cause.NOT_SMTP, portmail.Unreachable),
+        ("S: HTTP/1.1 302 Found\nCLOSE", Cause.PORTAL, portmail.Unreachable),
         ("CLOSE", Cause.DROPPED, portmail.Unreachable),
         ("RESET", Cause.DROPPED, portmail.Unreachable),
         ("SILENCE", Cause.SILENT, portmail.Unreachable),

@@ -26,7 +26,6 @@ from portmail.reply import Reply
 from portmail.route import Route
 from portmail.sandbox import Sandbox
 from portmail.security import Security
-from portmail.transports.session import CLEAR_AUTH
 from portmail.verdict import judge
 from tests.leaks import PASSWORD, USER
 from tests.messages import RECIPIENT, SENDER
@@ -229,7 +228,7 @@ def test_what_the_server_said_is_octets_whatever_it_said() -> None:
     ("failure", "words"),
     [
         (Failure(Phase.TLS, Cause.STARTTLS_NOT_OFFERED), [NO_STARTTLS, NO_AUTH]),
-        (Failure(Phase.TLS, Cause.STARTTLS_NOT_OFFERED, CLEAR_AUTH), [NO_STARTTLS]),
+        (Failure(Phase.TLS, Cause.CLEAR_AUTH), [NO_STARTTLS]),
         (Failure(Phase.EHLO, Cause.NO_MECHANISM), [NO_AUTH]),
         (Failure(Phase.TLS, Cause.CERTIFICATE_EXPIRED), []),
     ],

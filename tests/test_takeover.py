@@ -118,7 +118,7 @@ def test_implicit_tls_is_spoken_and_its_transport_taken_over(authority: Authorit
     [
         pytest.param("S: 554 5.3.2 no service here", Cause.REFUSED_PERMANENT, id="no"),
         pytest.param("S: 421 4.3.2 too busy", Cause.REFUSED_TRANSIENT, id="not now"),
-        pytest.param("S: HTTP/1.1 400 Bad Request", Cause.NOT_SMTP, id="another protocol"),
+        pytest.param("S: HTTP/1.1 400 Bad Request", Cause.PORTAL, id="another protocol"),
         pytest.param("S: 250 hello", Cause.NOT_SMTP, id="a reply that is no greeting"),
         pytest.param("CLOSE", Cause.DROPPED, id="closed"),
         pytest.param("RESET", Cause.DROPPED, id="reset"),

@@ -30,7 +30,9 @@ class Cause(Enum):
     PROHIBITED = "prohibited"
     DROPPED = "dropped-after-connect"
     SILENT = "silent-after-connect"
+    PLAIN_ON_TLS_PORT = "plain-on-tls-port"
     NOT_SMTP = "not-smtp"
+    PORTAL = "captive-portal"
     LOST = "connection-lost"
     NO_REPLY = "no-reply"
     SURPRISE = "unexpected-reply"
@@ -41,10 +43,14 @@ class Cause(Enum):
     NO_PROOF = "no-proof"
     CERTIFICATE_NAME = "certificate-name"
     CERTIFICATE_UNTRUSTED = "certificate-untrusted"
+    CERTIFICATE_INTERCEPTED = "certificate-intercepted"
     CERTIFICATE_EXPIRED = "certificate-expired"
     CERTIFICATE_INVALID = "certificate-invalid"
     CLIENT_CERTIFICATE = "client-certificate"
     STARTTLS_NOT_OFFERED = "starttls-not-offered"
+    STARTTLS_STRIPPED = "starttls-stripped"
+    CLEAR_AUTH = "auth-only-in-clear"
+    PROXY = "transparent-proxy"
     STARTTLS_REFUSED = "starttls-refused"
     STARTTLS_INJECTION = "starttls-injection"
     WEAKER = "weaker-route"
@@ -110,10 +116,20 @@ FACTS: Mapping[Cause, Fact] = MappingProxyType(
             "connected, then silence instead of a greeting",
             "a port with implicit TLS waits like this: try security=Security.IMPLICIT_TLS",
         ),
+        Cause.PLAIN_ON_TLS_PORT: Fact(
+            Nature.NO_ANSWER,
+            "the port speaks TLS from the first octet, and was spoken to in clear",
+            "use security=Security.IMPLICIT_TLS for this port",
+        ),
         Cause.NOT_SMTP: Fact(
             Nature.NO_ANSWER,
             "something answers that is not a mail server",
             "a captive portal or a proxy intercepts, or host and port are another service's",
+        ),
+        Cause.PORTAL: Fact(
+            Nature.NO_ANSWER,
+            "a web page answers in place of a mail server",
+            "log in to this network first (open any page in a browser), or check host and port",
         ),
         Cause.LOST: Fact(Nature.NO_ANSWER, "the connection was lost", "try again later"),
         Cause.NO_REPLY: Fact(Nature.NO_ANSWER, "the server stopped answering", "try again later"),
@@ -135,6 +151,11 @@ FACTS: Mapping[Cause, Fact] = MappingProxyType(
         Cause.CERTIFICATE_UNTRUSTED: Fact(
             Nature.INSECURE, "the certificate's issuer is not trusted", _ISSUER
         ),
+        Cause.CERTIFICATE_INTERCEPTED: Fact(
+            Nature.INSECURE,
+            "a virus scanner or a company's proxy shows a certificate of its own in the server's place",
+            "switch off its scanning of outgoing mail, or give its root certificate as tls_ca (PORTMAIL_CA)",
+        ),
         Cause.CERTIFICATE_EXPIRED: Fact(
             Nature.INSECURE,
             "the certificate's dates do not include today",
@@ -147,6 +168,19 @@ FACTS: Mapping[Cause, Fact] = MappingProxyType(
             "give its file, with the key in it, as client_cert",
         ),
         Cause.STARTTLS_NOT_OFFERED: Fact(Nature.INSECURE, "the server does not offer STARTTLS", _TAMPERED),
+        Cause.STARTTLS_STRIPPED: Fact(
+            Nature.INSECURE, "the server does not offer STARTTLS: it was taken away on the way", _TAMPERED
+        ),
+        Cause.CLEAR_AUTH: Fact(
+            Nature.INSECURE,
+            "the server does not offer STARTTLS, and takes passwords in clear alone",
+            "use a port of the server with TLS, such as 465; if it has none, its operator has to offer one",
+        ),
+        Cause.PROXY: Fact(
+            Nature.INSECURE,
+            "a server of another name answers, and does not offer STARTTLS",
+            "a transparent proxy of this network is likely: use port 465, or another network",
+        ),
         Cause.STARTTLS_REFUSED: Fact(
             Nature.INSECURE,
             "the server refused STARTTLS",

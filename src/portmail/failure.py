@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from portmail.cause import FACTS, TURNED_AWAY, Cause, Nature
 from portmail.reply import Reply
+
+if TYPE_CHECKING:
+    from portmail.certificate import Certificate
+    from portmail.language import Words
 
 
 class Phase(Enum):
@@ -33,12 +38,16 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How an attempt ended, when it did not end well. Plain data: it compares, prints and pickles."""
+    """How an attempt ended, when it did not end well. Plain data: it compares, prints and pickles.
+
+    `certificate` is what the server showed, where that is why.
+    """
 
     phase: Phase
     cause: Cause
     detail: str = ""
     reply: Reply | None = None
+    certificate: Certificate | None = field(default=None, compare=False)
 
     @classmethod
     def of_reply(cls, phase: Phase, reply: Reply) -> Failure:
@@ -61,10 +70,17 @@ class Failure:
             return TURNED_AWAY
         return FACTS[self.cause].advice
 
-    def __str__(self) -> str:
+    def said(self, into: Words) -> str:
+        """In which phase it was, and what happened, in the language of `into`."""
+        return f"{into(self.phase.value)}: {self.told(into)}"
+
+    def told(self, into: Words) -> str:
+        """What happened. What the server said, and details, stay as they are."""
         said = str(self.reply) if self.reply and not self.detail else self.detail
-        words = FACTS[self.cause].words
-        return f"{self.phase.value}: {words}" + (f": {said}" if said else "")
+        return into(FACTS[self.cause].words) + (f": {said}" if said else "")
+
+    def __str__(self) -> str:
+        return self.said(str)
 
 
 class RouteFailed(Exception):  # carries a Failure through a stack of calls, no further

@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 from portmail import errors
 from portmail.cause import Cause
 from portmail.failure import Phase
-from portmail.transports.session import CLEAR_AUTH
 
 if TYPE_CHECKING:
     from portmail.failure import Failure
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 NO_STARTTLS = "STARTTLS extension not supported by server."
 NO_AUTH = "SMTP AUTH extension not supported by server."
 """smtplib's own words, which programs and their tests look for. They stand first, where they are true."""
+
+_NO_STARTTLS = (Cause.STARTTLS_NOT_OFFERED, Cause.STARTTLS_STRIPPED, Cause.PROXY)
 
 _TOO_LARGE = 552
 """The reply code of what is too large (RFC 1870 section 6.1), where EHLO said so."""
@@ -230,6 +231,8 @@ def _smtplib_words(error: errors.PortmailError) -> list[str]:
     failure = _decided(error)
     if failure is None:
         return []
-    if failure.cause is Cause.STARTTLS_NOT_OFFERED:
-        return [NO_STARTTLS] if failure.detail == CLEAR_AUTH else [NO_STARTTLS, NO_AUTH]
+    if failure.cause is Cause.CLEAR_AUTH:
+        return [NO_STARTTLS]
+    if failure.cause in _NO_STARTTLS:
+        return [NO_STARTTLS, NO_AUTH]
     return [NO_AUTH] if failure.cause is Cause.NO_MECHANISM else []

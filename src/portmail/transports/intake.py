@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import TYPE_CHECKING
 
 from portmail.cause import Cause
 from portmail.reply import MalformedReply, Reply, ReplyReader
 from portmail.transports.tls import cause_of
 
+if TYPE_CHECKING:
+    from portmail.certificate import Certificate
+
 
 class WireFailed(Exception):  # turned into a Failure by those who know the phase
-    """The connection is over; `.cause` and `.detail` say why."""
+    """The connection is over; `.cause` and `.detail` say why, `.certificate` which one was refused."""
 
-    def __init__(self, cause: Cause, detail: str = "") -> None:
+    def __init__(self, cause: Cause, detail: str = "", *, certificate: Certificate | None = None) -> None:
         super().__init__(f"{cause.value} {detail}".rstrip())
         self.cause = cause
         self.detail = detail
+        self.certificate = certificate
 
 
 class Intake(asyncio.Protocol):

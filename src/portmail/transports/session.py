@@ -9,6 +9,7 @@ from portmail.cause import Cause
 from portmail.errors import InsecureChannel
 from portmail.extensions import Extensions
 from portmail.failure import Failure, Phase, RouteFailed
+from portmail.identity import foreign_name, is_masked
 from portmail.reply import Reply
 from portmail.route import Route
 from portmail.security import Channel, PlainChannel, SecureChannel, Security, TlsEvidence
@@ -19,9 +20,6 @@ from portmail.transports.wire import Wire
 _NO_EHLO = (500, 501, 502, 504, 550)
 """How a server says that it has no EHLO (RFC 5321 section 4.1.4)."""
 
-
-CLEAR_AUTH = "it takes passwords in clear, which nobody is to show it"
-"""What is told of a server that offers AUTH and no STARTTLS."""
 
 _BROKEN_OFF = (Cause.NO_REPLY, Cause.LOST)
 
@@ -97,6 +95,7 @@ async def _ehlo(dialogue: Dialogue, *, route: Route, local_hostname: str) -> Ext
             return Extensions()
     if reply.code != 250:
         raise RouteFailed(Failure.of_reply(Phase.EHLO, reply))
+    dialogue.wire.hello = reply
     # What stands behind it could be taken for the answer to a login.
     dialogue.check_silence(phase=Phase.EHLO)
     return Extensions.parse(reply)
@@ -111,7 +110,7 @@ async def _starttls(
     required = route.security is Security.STARTTLS
     if "STARTTLS" not in extensions:
         if required:
-            raise RouteFailed(Failure(Phase.TLS, Cause.STARTTLS_NOT_OFFERED, _in_its_place(extensions)))
+            raise RouteFailed(_without_starttls(dialogue.wire, route=route, extensions=extensions))
         return False
     reply = await dialogue.ask(b"STARTTLS\r\n", phase=Phase.TLS)
     if reply.code != 220:
@@ -123,15 +122,22 @@ async def _starttls(
         await dialogue.wire.start_tls(context, host=route.host, seconds=seconds)
     except WireFailed as exc:
         cause = Cause.TLS_FAILED if exc.cause in _BROKEN_OFF else exc.cause  # it had promised TLS
-        raise RouteFailed(Failure(Phase.TLS, cause, exc.detail)) from None
+        raise RouteFailed(Failure(Phase.TLS, cause, exc.detail, certificate=exc.certificate)) from None
     return True
 
 
-def _in_its_place(extensions: Extensions) -> str:
-    """What a server without STARTTLS offers that tells more."""
+def _without_starttls(wire: Wire, *, route: Route, extensions: Extensions) -> Failure:
+    """Why STARTTLS is missing, as far as what the server says tells it."""
     if extensions.masked:
-        return f"{extensions.masked} in its place: blotted out on the way"
-    return CLEAR_AUTH if extensions.mechanisms else ""
+        masked = f"{extensions.masked} in its place: blotted out on the way"
+        return Failure(Phase.TLS, Cause.STARTTLS_STRIPPED, masked)
+    if wire.greeting is not None and is_masked(wire.greeting):
+        return Failure(Phase.TLS, Cause.STARTTLS_STRIPPED, "its greeting is blotted out on the way")
+    if wire.hello is not None and (name := foreign_name(wire.hello, host=route.host)):
+        return Failure(Phase.TLS, Cause.PROXY, f"it calls itself {name}, not {route.host}")
+    if extensions.mechanisms:
+        return Failure(Phase.TLS, Cause.CLEAR_AUTH)
+    return Failure(Phase.TLS, Cause.STARTTLS_NOT_OFFERED)
 
 
 def _channel(wire: Wire, *, route: Route) -> Channel:

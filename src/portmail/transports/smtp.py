@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -34,6 +35,9 @@ _CLOSED = 2.0
 
 _IN_TLS = {Cause.NO_REPLY: Cause.NO_REPLY, Cause.LOST: Cause.DROPPED}
 """What of a handshake's end says only that nobody is there, on a port where nothing was said before."""
+
+_WEB = re.compile(r"\bHTTP/\d|<(?:!doctype )?html", re.IGNORECASE)
+"""A web server's answer, also to what was no question of its kind."""
 
 _NO_GREETING = {Cause.LOST: Cause.DROPPED, Cause.SURPRISE: Cause.NOT_SMTP}
 
@@ -68,7 +72,8 @@ async def _greeted_in_tls(
     try:
         await wire.start_tls(context, host=host, seconds=deadline.seconds(Phase.TLS))
     except WireFailed as exc:
-        raise RouteFailed(Failure(Phase.TLS, _IN_TLS.get(exc.cause, exc.cause), exc.detail)) from None
+        cause = _IN_TLS.get(exc.cause, exc.cause)
+        raise RouteFailed(Failure(Phase.TLS, cause, exc.detail, certificate=exc.certificate)) from None
     try:
         reply = await wire.reply(seconds=deadline.seconds(Phase.GREETING))
     except WireFailed as exc:
@@ -77,6 +82,7 @@ async def _greeted_in_tls(
     if reply.code != 220:
         wire.abort()
         raise RouteFailed(_unwelcome(reply))
+    wire.greeting = reply
     return wire
 
 
@@ -100,8 +106,9 @@ async def _greeted_in_clear(
             transport.abort()
             raise RouteFailed(Failure(Phase.GREETING, Cause.SURPRISE, "unasked: more than a greeting"))
         wire = Wire(transport)
+        wire.greeting = _reply(code, text)
         if wire.dialogue is not None:
-            wire.dialogue.heard(_reply(code, text))
+            wire.dialogue.heard(wire.greeting)
         return wire
     except (SMTPException, OSError) as exc:
         _end(sock)
@@ -152,7 +159,8 @@ def _reply(code: int, text: str) -> Reply:
 def _unwelcome(reply: Reply) -> Failure:
     if 400 <= reply.code < 600:
         return Failure.of_reply(Phase.GREETING, reply)
-    return Failure(Phase.GREETING, Cause.NOT_SMTP, printable(reply.text)[:120].strip())
+    said = printable(reply.text)[:120].strip()
+    return Failure(Phase.GREETING, Cause.PORTAL if _WEB.search(said) else Cause.NOT_SMTP, said)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from portmail.cause import Cause
 from portmail.errors import CertificateFileError
@@ -16,21 +15,7 @@ from portmail.errors import CertificateFileError
 if TYPE_CHECKING:
     from pathlib import Path
 
-# OpenSSL's X509_V_ERR_* numbers.
-_BY_VERIFY_CODE = {
-    9: Cause.CERTIFICATE_EXPIRED,  # not yet valid
-    10: Cause.CERTIFICATE_EXPIRED,
-    2: Cause.CERTIFICATE_UNTRUSTED,
-    18: Cause.CERTIFICATE_UNTRUSTED,
-    19: Cause.CERTIFICATE_UNTRUSTED,
-    20: Cause.CERTIFICATE_UNTRUSTED,
-    21: Cause.CERTIFICATE_UNTRUSTED,
-    62: Cause.CERTIFICATE_NAME,
-    64: Cause.CERTIFICATE_NAME,
-}
-
-# Those of what RFC 5280 asks for and some private authorities leave out.
-_STRICT = range(76, 94)
+    from portmail.certificate import Certificate
 
 # What OpenSSL says when plain text comes where a TLS record should, old and new.
 _PLAIN_TEXT = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
@@ -55,12 +40,6 @@ _OURS = (
     "SSLV3_ALERT_CERTIFICATE_EXPIRED",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
 )
-
-_FEW = 3
-"""Names of a certificate that are told; it may have thousands."""
-
-_LONGEST = 80
-"""Characters of a certificate's text that are told: whoever made it can have written anything there."""
 
 
 def verified_context(
@@ -173,9 +152,13 @@ def _why(exc: Exception) -> str:
 
 
 class CertificateRefused(ssl.SSLCertVerificationError):  # turned into a Failure by `cause_of`
-    """The server's certificate was refused; `.told` says what was wrong with it, as far as is known."""
+    """The server's certificate was refused; `.told` says what was wrong with it, as far as is known.
+
+    `.certificate` is what it was, where that can be read.
+    """
 
     told: str = ""
+    certificate: Certificate | None = None
 
 
 class _Handshake(ssl.SSLObject):
@@ -192,130 +175,19 @@ class _Handshake(ssl.SSLObject):
         except ssl.SSLCertVerificationError as exc:
             refused = CertificateRefused(*exc.args)
             refused.verify_code, refused.verify_message = exc.verify_code, exc.verify_message
-            refused.told = _told(exc, tls=self)
+            from portmail.transports import shown  # certificates are good, most often
+
+            refused.told, refused.certificate = shown.told(exc, tls=self), shown.certificate_of(self)
             raise refused from None
-
-
-class _Shown(NamedTuple):
-    """What the server showed, proved by nothing: from its own certificate up, as far as it sent them."""
-
-    host: str
-    path: Sequence[Mapping[str, Any]]
-
-    @property
-    def issuers(self) -> list[str]:
-        """Who issued it, who issued that, and so on."""
-        found = [_quoted(certificate["issuer"]) for certificate in self.path]
-        return list(dict.fromkeys(found))[:_FEW]
-
-
-def _told(error: ssl.SSLCertVerificationError, *, tls: ssl.SSLObject) -> str:
-    """What is wrong, by what the server showed; nothing where that cannot be read."""
-    code, message = error.verify_code, error.verify_message
-    try:
-        shown = _Shown(tls.server_hostname or "", _path(_chain(tls)))
-        if code in _EXPLAINED:
-            return _EXPLAINED[code](shown) or message
-        # Which certificate of the chain it is, Python does not say.
-        against = ", against RFC 5280" if code in _STRICT else ""
-        return f"{_begun(message)}{against}, issued by {' under '.join(shown.issuers)}"
-    except Exception:  # noqa: BLE001  # strange certificates: OpenSSL's own words must do
-        return ""
-
-
-def _chain(tls: ssl.SSLObject) -> list[dict[str, Any]]:
-    """Read what the server sent, its own certificate first.
-
-    Python has no public way to it once verification failed; where this one is missing it raises.
-    """
-    return [certificate.get_info() for certificate in vars(tls)["_sslobj"].get_unverified_chain()]
-
-
-def _path(chain: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """From the server's certificate from issuer to issuer, as far as they are there."""
-    path, rest = [chain[0]], list(chain[1:])
-    while above := next((one for one in rest if one["subject"] == path[-1]["issuer"]), None):
-        rest.remove(above)
-        path.append(above)
-    return path
-
-
-def _misnamed(shown: _Shown) -> str:
-    if ("DNS", shown.host) in shown.path[0].get("subjectAltName", ()):
-        return f"it has {shown.host} as a host name, and not as an address"
-    return f"it is for {_names(shown)}, not for {shown.host}"
-
-
-def _names(shown: _Shown) -> str:
-    own = shown.path[0]
-    names = [name for kind, name in own.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
-    if not names:
-        return f"no name that counts (its subject is {_quoted(own['subject'])})"
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-    return ", ".join(_safe(name.strip()) for name in names[:_FEW]) + more
-
-
-def _untrusted(shown: _Shown) -> str:
-    top = shown.path[-1]
-    issuer = _quoted(top["issuer"])
-    if top["subject"] != top["issuer"]:
-        return f"issued by {issuer}, which is neither trusted nor sent along by the server"
-    if len(shown.path) == 1:
-        return f"issued by itself, {issuer}, which is not trusted"
-    return f"issued by {issuer}, which is not trusted"
-
-
-def _outdated(shown: _Shown) -> str:
-    now = datetime.now(UTC)
-    for place, certificate in enumerate(shown.path):
-        whose = f"that of its issuer {_quoted(certificate['subject'])}" if place else "it"
-        if (end := _date(certificate["notAfter"])) < now:
-            return f"{whose} expired on {end.date()}"
-        if (start := _date(certificate["notBefore"])) > now:
-            return f"{whose} is not valid before {start.date()}"
-    return ""
-
-
-def _outside(shown: _Shown) -> str:
-    return f"it is for {_names(shown)}, and an issuer above it may not issue for that"
-
-
-_EXPLAINED: Mapping[int, Callable[[_Shown], str]] = {
-    **{code: _untrusted for code, cause in _BY_VERIFY_CODE.items() if cause is Cause.CERTIFICATE_UNTRUSTED},
-    **{code: _outdated for code, cause in _BY_VERIFY_CODE.items() if cause is Cause.CERTIFICATE_EXPIRED},
-    **{code: _misnamed for code, cause in _BY_VERIFY_CODE.items() if cause is Cause.CERTIFICATE_NAME},
-    47: _outside,
-    48: _outside,
-}
-
-
-def _date(text: str) -> datetime:
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
-
-
-def _quoted(name: Sequence[Sequence[tuple[str, str]]]) -> str:
-    """A person's or an authority's name, by the part of it that says most."""
-    parts = {kind: text for group in name for kind, text in group}
-    said = [
-        parts[kind] for kind in ("commonName", "organizationName", "organizationalUnitName") if kind in parts
-    ]
-    return f"'{_safe(next(iter(said or parts.values()), ''))}'"
-
-
-def _begun(message: str) -> str:
-    """Behind a colon, in lower case unless it begins with an abbreviation."""
-    return message[:1].lower() + message[1:] if message[1:2].islower() else message
-
-
-def _safe(text: str) -> str:
-    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-    return "".join(char if char.isprintable() and char != "'" else "?" for char in short)
 
 
 def cause_of(error: BaseException) -> tuple[Cause, str] | None:
     """Why TLS failed and in whose words; None if TLS is not why."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        cause = _BY_VERIFY_CODE.get(error.verify_code, Cause.CERTIFICATE_INVALID)
+        from portmail.transports.shown import cause_of_refusal
+
+        certificate = error.certificate if isinstance(error, CertificateRefused) else None
+        cause = cause_of_refusal(error.verify_code, certificate=certificate)
         return cause, (error.told if isinstance(error, CertificateRefused) else "") or error.verify_message
     # Cut off: nothing that TLS itself complains of.
     if isinstance(error, ssl.SSLEOFError | ssl.SSLWantReadError | ssl.SSLWantWriteError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from portmail.cause import Cause
 from portmail.confidential import Confidential, Mask
@@ -19,6 +19,9 @@ from portmail.reply import Reply
 from portmail.transports.intake import Intake, WireFailed
 from portmail.transports.records import CutOff, handshake
 from portmail.transports.tls import cause_of
+
+if TYPE_CHECKING:
+    from portmail.certificate import Certificate
 
 _CLOSING = 421
 """May come at any time, and is the answer to whatever is asked next (RFC 5321 section 3.8)."""
@@ -33,6 +36,8 @@ class Wire:
     Attributes:
         dialogue: who writes down what is said, if anybody does.
         mask: what of the replies is not to be repeated; None while nothing confidential was said.
+        greeting: what the server said first; None while it has not.
+        hello: its last reply to EHLO, or HELO.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -40,6 +45,8 @@ class Wire:
         self._speakable = True
         self.dialogue = dialogue(transport)
         self.mask: Mask | None = None
+        self.greeting: Reply | None = None
+        self.hello: Reply | None = None
         self._adopt(transport)
 
     def _adopt(self, transport: asyncio.Transport) -> None:
@@ -141,7 +148,8 @@ class Wire:
         except CutOff:
             self._give_up(Cause.LOST, "cut off in the handshake")
         except ssl.SSLError as exc:
-            self._give_up(*(cause_of(exc) or (Cause.LOST, "cut off in the handshake")))
+            told = cause_of(exc) or (Cause.LOST, "cut off in the handshake")
+            self._give_up(*told, certificate=getattr(exc, "certificate", None))
         except BaseException:
             self.abort()
             raise
@@ -150,10 +158,10 @@ class Wire:
             self.dialogue.secured(secured)
         self._speakable = True
 
-    def _give_up(self, cause: Cause, detail: str = "") -> NoReturn:
+    def _give_up(self, cause: Cause, detail: str = "", *, certificate: Certificate | None = None) -> NoReturn:
         self._intake.over(cause, detail)
         self.abort()
-        raise WireFailed(cause, detail)
+        raise WireFailed(cause, detail, certificate=certificate)
 
     async def leave(self) -> None:
         """Say QUIT and close. What the server thinks of it changes nothing (RFC 5321 section 4.1.1.10)."""

@@ -18,8 +18,8 @@ EVERY_MECHANISM = (
 """Every mechanism ever seen."""
 
 _STRIPPED = Behaviour(starttls=(), auth_in_clear=MECHANISMS)
-_NOT_OFFERED = (Cause.STARTTLS_NOT_OFFERED,)
-_NO_SMTP, _SURPRISE, _LOST = (Cause.NOT_SMTP,), (Cause.SURPRISE,), (Cause.LOST,)
+_NOT_OFFERED = (Cause.STARTTLS_NOT_OFFERED, Cause.STARTTLS_STRIPPED, Cause.CLEAR_AUTH, Cause.PROXY)
+_NO_SMTP, _SURPRISE, _LOST = (Cause.NOT_SMTP, Cause.PORTAL), (Cause.SURPRISE,), (Cause.LOST,)
 
 _MASKS = ("XXXXXXXA", "XXXXXXXX", "XXXXXXXB", "xxxxxxxa", "STARTXXX", "********", "X-STARTTLS")
 _LOOK_ALIKES = ("XSTARTTLS", "STARTTLSX", "STARTTLS=x", "STARTTLS:", "START TLS", "X STARTTLS", "-STARTTLS")

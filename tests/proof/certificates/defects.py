@@ -35,7 +35,7 @@ def _blind(_ca: Path) -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def _without_words() -> Iterator[Blocking]:
-    with mock.patch("portmail.transports.tls._told", return_value=""):
+    with mock.patch("portmail.transports.shown.told", return_value=""):
         yield _portmail
 
 

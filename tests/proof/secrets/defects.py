@@ -141,7 +141,7 @@ DEFECTS: Mapping[str, tuple[Callable[[], AbstractContextManager[object]], Callab
         partial(secrets.faults, 1, "KeyboardInterrupt in hearing"),
     ),
     "leaves the wishes in frames": (
-        lambda: patch("portmail.submitter.without_frames", _same),
+        lambda: patch("portmail.door.without_frames", _same),
         partial(secrets.before, 1),
     ),
     "names a bad password": (
