@@ -19,6 +19,9 @@ pytest_plugins = ["pytester"]
 # No test finds what another one left behind, or what the user has.
 os.environ["PORTMAIL_CACHE"] = "off"
 
+# Nor is it told in the user's language.
+os.environ |= dict.fromkeys(("LANGUAGE", "LC_ALL", "LC_MESSAGES"), "") | {"LANG": "C.UTF-8"}
+
 
 def pytest_collection_finish() -> None:
     """Take what was collected out of the garbage collector's rounds: it stays to the end."""
@@ -46,6 +49,14 @@ def nothing_shared() -> Iterator[None]:
         shared.forget()
     if any(thread.name == "portmail" for thread in threading.enumerate()):
         gc.collect()  # a submitter in a cycle, such as a traceback's, keeps its thread
+
+
+@pytest.fixture(autouse=True)
+def nothing_learnt() -> Iterator[None]:
+    """No test knows which routes were open in another one."""
+    yield
+    if learnt := sys.modules.get("portmail.route_memory"):
+        learnt._memory.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -280,6 +280,17 @@ def not_sent(error: Exception, *, message_id: str) -> None:
     Ending(lambda _receipt, _error: None, message_id=message_id)(None, error)
 
 
+UNENCRYPTED_FIELDS: tuple[str, ...] = ("portmail_event", "portmail_route", "portmail_encrypted_on")
+"""What the record of a relay has whose connection is unencrypted now. `encrypted_on` is a date (UTC)."""
+
+
+def unencrypted(route: Route, *, before: str) -> None:
+    """A relay's connection has no TLS, and had it on the day `before`. Its mode allows that: none failed."""
+    extra = dict(zip(UNENCRYPTED_FIELDS, ("unencrypted", str(route), before), strict=True))
+    text = "%s: not encrypted, although it was on %s: something on the way may have taken STARTTLS away"
+    _emit(EVENTS, logging.WARNING, text, route, before, extra=extra)
+
+
 def connecting(route: Route) -> None:
     """A connection is about to be opened."""
     if DIALOGUE.isEnabledFor(logging.DEBUG):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from portmail import log
 from portmail.failure import Phase
 from portmail.job import Job
+from portmail.network import is_this_machine
 from portmail.reaching import Reach, Reached
+from portmail.receipt import Connected
 from portmail.route import Route
 from portmail.settings import Settings
 from portmail.transports.farewells import Farewells
 from portmail.transports.tls import verified_context
+
+if TYPE_CHECKING:
+    from portmail.route_memory import Account, RouteMemory
 
 
 class Opener:
@@ -35,6 +41,12 @@ class Opener:
         self._walks: dict[asyncio.Task[None], Job] = {}
         self._reaches: dict[asyncio.Task[None], Reach] = {}
         self._demoted: set[Route] = set()
+        self._memory: RouteMemory | None = None
+        self._account: Account
+        if leaves_this_machine(settings):
+            from portmail.route_memory import Account, memory  # what stays in this machine has no use for it
+
+            self._memory, self._account = memory(), Account.of(settings)
         self._farewells = Farewells()
 
     def __len__(self) -> int:
@@ -58,7 +70,10 @@ class Opener:
     def open(self, job: Job) -> None:
         """Begin a walk over the routes that this job may take."""
         routes = [route for route in self._settings.routes if route not in job.excluded]
-        routes.sort(key=self._demoted.__contains__)
+        if self._memory is None:
+            routes.sort(key=self._demoted.__contains__)
+        else:
+            routes = self._memory.ordered(routes, account=self._account, demoted=self._demoted)
         reach = Reach(
             self._settings,
             verified=self._verified,
@@ -83,7 +98,7 @@ class Opener:
         task = asyncio.current_task()
         assert task is not None
         try:
-            reached = await reach.reach(routes)
+            reached = self._learnt(await reach.reach(routes), walked=routes)
         except asyncio.CancelledError as exc:
             if task.cancelling():
                 raise
@@ -94,6 +109,23 @@ class Opener:
             log.attempt(attempt, message_id=job.message_id)
         self._forget(task)
         self._arrived(reached, job)
+
+    def _learnt(self, reached: Reached, *, walked: list[Route]) -> Reached:
+        """Learn from how a walk ended, and tell it in the light of what was learnt before."""
+        if self._memory is None:
+            return reached
+        session = reached.session
+        try:
+            reached = reached._replace(attempts=self._memory.recognised(reached.attempts))
+            if session is not None:
+                logged_in = self._settings.credentials is not None
+                connected = Connected(session.route, session.evidence, logged_in, reached.attempts)
+                self._memory.learn(connected, account=self._account, walked=walked)
+        except BaseException:
+            if session is not None:
+                session.wire.abort()
+            raise
+        return reached
 
     def stop(self) -> None:
         """Nobody waits any more."""
@@ -106,3 +138,8 @@ class Opener:
         if self._walks:
             await asyncio.wait(self._walks)
         await self._farewells.finish()
+
+
+def leaves_this_machine(settings: Settings) -> bool:
+    """Whether any route does. What stays in it is not remembered."""
+    return not all(is_this_machine(route.host) for route in settings.routes)
