@@ -6,8 +6,9 @@ import os
 import sys
 from contextlib import suppress
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Protocol, Self
 
+from portmail.cli.columns import is_terminal
 from portmail.cli.counting import Tally, in_words
 from portmail.cli.report import tell_aside
 
@@ -44,20 +45,13 @@ def progress_for(tally: Tally, *, stdout_is_read: bool) -> Progress:
 
     `stdout_is_read`: lines of ours on standard output, which a bar on the same terminal would meet.
     """
-    if _is_terminal(sys.stderr) and not (stdout_is_read and _is_terminal(sys.stdout)):
+    if is_terminal(sys.stderr) and not (stdout_is_read and is_terminal(sys.stdout)):
         try:
-            from portmail.cli.bar import Bar
+            from portmail.cli.terminal import Bar
         except ImportError:
             return Lines(tally)
         return Bar(tally, sys.stderr)
     return Lines(tally)
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    """Whether it is one on which a line can be written anew."""
-    return (
-        stream is not None and stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
-    )
 
 
 class Lines:

@@ -1,17 +1,57 @@
-"""How does progress look on a terminal? A bar; the only door to rich."""
+"""How does it look on a terminal? A bar for progress, a table for results; the only door to rich."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self, TextIO
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn
-from rich.table import Column
+from rich.table import Column, Table
 from rich.text import Text
 
 from portmail.cli.counting import Tally, in_words
+from portmail.cli.report import tell
+from portmail.reply import printable
+
+_STYLES: Mapping[str, str] = MappingProxyType(
+    {"good": "green", "warning": "yellow", "bad": "bold red", "dim": "dim", "heading": "bold", "": ""}
+)
+"""What rich calls the styles of a cell."""
+
+_NARROWEST = 40
+"""Columns below which rich would leave letters out: there, the terminal itself breaks the lines."""
+
+
+def print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]], *, stream: TextIO
+) -> None:
+    """Print a table, wrapped to the width of the terminal; nothing in a cell is taken for markup.
+
+    A cell is its text and the name of its style. There are no colours where NO_COLOR is set, or
+    `stream` is no terminal.
+    """
+    columns = (Column(_text(heading, "heading"), overflow="fold") for heading in headings)
+    table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="")
+    for row in rows:
+        table.add_row(*(_text(text, style) for text, style in row))
+    console = Console(
+        file=stream,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+        force_terminal=stream.isatty(),  # FORCE_COLOR would put escapes into files
+    )
+    console.width = max(console.width, _NARROWEST)
+    with console.capture() as drawn:
+        console.print(table)
+    tell(drawn.get().removesuffix("\n"), to=stream)
+
+
+def _text(text: str, style: str) -> Text:
+    return Text(printable(text), style=_STYLES[style])
 
 
 class Bar:
