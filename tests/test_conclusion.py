@@ -6,12 +6,14 @@ import copy
 import inspect
 import pickle
 import re
+from datetime import UTC, datetime
 
 import pytest
 
-from portmail import errors
-from portmail.cause import Cause
-from portmail.conclusion import Walk, conclude
+from portmail import errors, surroundings
+from portmail.cause import FACTS, Cause
+from portmail.certificate import Certificate
+from portmail.conclusion import Walk, conclude, in_words
 from portmail.errors import (
     AuthenticationFailed,
     DeliveryError,
@@ -25,12 +27,23 @@ from portmail.errors import (
     Unreachable,
 )
 from portmail.failure import Failure, Phase
+from portmail.hosting import Hosting
+from portmail.language import Language, english, words
 from portmail.receipt import Attempt
 from portmail.reply import Reply
-from portmail.route import Route, anonymous_routes
+from portmail.route import Route, anonymous_routes, submission_routes
+from portmail.security import Security
 from portmail.verdict import judge
 
 ROUTES = anonymous_routes("mail.example.com")
+DROPLET = Hosting("droplets", "Droplets", frozenset({25, 465, 587}), "Droplets block it.", "2026-01-01", "x")
+
+
+@pytest.fixture(autouse=True)
+def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of no provider, with a network: what is told does not depend on this one."""
+    monkeypatch.setattr(surroundings, "hosted_at", lambda **_: None)
+    monkeypatch.setattr(surroundings, "is_online", lambda: True)
 
 
 def said(phase: Phase, code: int, enhanced: str | None = None, text: str = "no") -> Failure:
@@ -147,19 +160,23 @@ def test_a_rejection_holds_the_reply_and_who_was_refused() -> None:
 def test_the_text_has_one_line_per_attempt_and_ends_with_what_to_do() -> None:
     lines = str(concluded(SILENT, STRIPPED, REFUSED)).split("\n")
     assert lines[0] == "Not sent: no secure route. No credential was shown and no message left."
-    assert lines[1:4] == [
+    assert lines[1] == (
+        "mail.example.com offers no encryption (STARTTLS) on port 465, or something on the way removes it."
+    )
+    assert lines[2:5] == [
         "  mail.example.com:587 starttls: connect: no answer: the port is silent: after 10.0 s (0.3 s)",
         "  mail.example.com:465 implicit-tls: TLS: the server does not offer STARTTLS (0.3 s)",
         "  mail.example.com:25 opportunistic: connect: connection refused (0.3 s)",
     ]
-    assert len(lines) == 5
-    assert re.fullmatch(r"What to do: a firewall.*; do not send.*; nothing listens.*\.", lines[4])
+    assert len(lines) == 6
+    assert re.fullmatch(r"What to do: Use port 465 with implicit TLS.*\.", lines[5])
 
 
 def test_advice_is_given_once_and_for_what_ended_the_walk() -> None:
-    assert str(concluded(SILENT, SILENT)).count("a firewall") == 1
+    assert str(concluded(SILENT, SILENT)).count("firewall") == 1
     wrong_password = str(concluded(SILENT, said(Phase.AUTH, 535)))
-    assert wrong_password.endswith("What to do: check the user name and the password or token.")
+    assert "\nWhat to do: check the user name and the password or token. " in wrong_password
+    assert "firewall" not in wrong_password
 
 
 @pytest.mark.parametrize(
@@ -169,10 +186,10 @@ def test_advice_is_given_once_and_for_what_ended_the_walk() -> None:
         (Failure(Phase.MAIL, Cause.TOO_LARGE), "Not sent: the message is too large", "smaller"),
         (Failure(Phase.MAIL, Cause.EXTENSION_MISSING), "Not sent: the server cannot", "ASCII addresses"),
         (said(Phase.MAIL, 550), "Not sent: the server refused the message", "what it complains of"),
-        (said(Phase.GREETING, 554), "Not sent: the server refused the connection", "takes nothing from"),
-        (said(Phase.GREETING, 421), "Not sent: the server refused the connection", "try again later"),
+        (said(Phase.GREETING, 554), "Not sent: the server refused the connection", "block list"),
+        (said(Phase.GREETING, 421), "Not sent: the server refused the connection", "again in some minutes"),
         (Failure(Phase.RCPT, Cause.DENIED), "Not sent: the server refused the message", "its reply says why"),
-        (Failure(Phase.EHLO, Cause.NO_MECHANISM), "Not sent: no way to log in", "a token needs XOAUTH2"),
+        (Failure(Phase.EHLO, Cause.NO_MECHANISM), "Not sent: no way to log in", "A password needs PLAIN"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -265,3 +282,267 @@ def test_where_there_was_no_message_none_is_spoken_of(
     with_message = conclude(Walk("<1@example.org>", (), (attempt(failure),)))
     assert str(with_message).startswith("Not sent: ")
     assert str(with_message).splitlines()[1:] == str(error).splitlines()[1:]
+
+
+OUTLOOK, GMAIL = submission_routes("smtp.office365.com")[0], submission_routes("smtp.gmail.com")[0]
+STARTTLS_465 = Route("mail.example.com", 465, Security.STARTTLS)
+TLS_587 = Route("mail.example.com", 587, Security.IMPLICIT_TLS)
+OLD = Certificate(
+    ("mail.example.com",),
+    "mail.example.com",
+    "R11",
+    datetime(2020, 1, 1, tzinfo=UTC),
+    datetime(2020, 3, 31, tzinfo=UTC),
+)
+WRONG_VERSION = Failure(Phase.TLS, Cause.TLS_ON_PLAIN_PORT, "wrong version number")
+MUTE = Failure(Phase.GREETING, Cause.SILENT)
+EXPIRED = Failure(Phase.TLS, Cause.CERTIFICATE_EXPIRED, "it expired on 2020-03-31", certificate=OLD)
+TAKEN_AWAY = Failure(Phase.TLS, Cause.STARTTLS_STRIPPED, "XXXXXXXA in its place")
+AUTH_OFF = said(
+    Phase.AUTH, 535, "5.7.139", "Authentication unsuccessful, SmtpClientAuthentication is disabled"
+)
+APP_PASSWORD = said(Phase.AUTH, 534, "5.7.9", "Application-specific password required.")
+
+
+def ended(*attempts: Attempt, message_id: str = "<1@example.org>") -> DeliveryError:
+    return conclude(Walk(message_id, (), attempts))
+
+
+def parts(error: DeliveryError) -> tuple[str, str, list[str], str]:
+    """Summary, diagnosis, attempts, and what to do."""
+    summary, why, *attempts, to_do = str(error).split("\n")
+    assert all(attempt.startswith("  ") for attempt in attempts)
+    assert len(attempts) == len(error.attempts)
+    return summary, why, attempts, to_do
+
+
+@pytest.mark.parametrize(
+    ("attempts", "kind", "why", "to_do"),
+    [
+        pytest.param(
+            [attempt(SILENT, ROUTES[0]), attempt(SILENT, ROUTES[1])],
+            Unreachable,
+            "mail.example.com does not answer on ports 587 and 465: ",
+            "another network|from another network",
+            id="587 and 465 are silent",
+        ),
+        pytest.param(
+            [attempt(SILENT, ROUTES[0]), attempt(REFUSED, ROUTES[1])],
+            Unreachable,
+            "mail.example.com is there, but does not answer on port 587: ",
+            "open port 587 or 465",
+            id="587 is silent, and the host is there",
+        ),
+        pytest.param(
+            [attempt(REFUSED, ROUTES[0]), attempt(REFUSED, ROUTES[1])],
+            Unreachable,
+            "mail.example.com is there, but nothing listens on ports 587 and 465.",
+            "Check host and port",
+            id="both are refused",
+        ),
+        pytest.param(
+            [attempt(NO_NAME, ROUTES[0]), attempt(NO_NAME, ROUTES[1])],
+            Unreachable,
+            "There is no host of the name mail.example.com.",
+            "Check the spelling",
+            id="a name that does not exist",
+        ),
+        pytest.param(
+            [attempt(WRONG_VERSION, TLS_587)],
+            InsecureChannel,
+            'port 587 of mail.example.com.* \\("wrong version number"\\)',
+            "security=Security.STARTTLS",
+            id="a classic: TLS is spoken to a port for STARTTLS",
+        ),
+        pytest.param(
+            [attempt(MUTE, STARTTLS_465)],
+            Unreachable,
+            "mail.example.com is silent on port 465 because it waits for TLS",
+            "security=Security.IMPLICIT_TLS",
+            id="a classic: silence on 465",
+        ),
+        pytest.param(
+            [attempt(EXPIRED, ROUTES[0]), attempt(EXPIRED, ROUTES[1])],
+            InsecureChannel,
+            "of mail.example.com is not valid today: it is valid from 2020-01-01 to 2020-03-31.",
+            "this machine's clock",
+            id="a certificate has expired",
+        ),
+        pytest.param(
+            [attempt(TAKEN_AWAY, ROUTES[0]), attempt(SILENT, ROUTES[1])],
+            InsecureChannel,
+            "Something between here and mail.example.com removes the encryption \\(STARTTLS\\) on port 587",
+            "Do not send over this network",
+            id="STARTTLS was taken away",
+        ),
+        pytest.param(
+            [attempt(said(Phase.GREETING, 554, "5.7.1", "Go away."), ROUTES[0])],
+            Rejected,
+            "takes nothing from this machine: 554 5.7.1 Go away\\.$",
+            "block list",
+            id="turned away",
+        ),
+    ],
+)
+def test_the_second_line_is_the_diagnosis_and_the_last_what_to_do(
+    attempts: list[Attempt], kind: type[DeliveryError], why: str, to_do: str
+) -> None:
+    for message_id in ("<1@example.org>", ""):
+        error = ended(*attempts, message_id=message_id)
+        summary, diagnosis, _, advice = parts(error)
+        assert type(error) is kind
+        assert summary.startswith("Not sent: " if message_id else "Not connected: ")
+        assert re.search(why, diagnosis)
+        assert advice.startswith("What to do: ")
+        assert re.search(to_do, advice)
+        assert advice.endswith(".")
+        assert "{" not in str(error)
+
+
+def test_what_this_machine_is_comes_into_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = [attempt(SILENT, ROUTES[0]), attempt(SILENT, ROUTES[1])]
+    monkeypatch.setattr(surroundings, "hosted_at", lambda **_: DROPLET)
+    _, why, _, to_do = parts(ended(*silent))
+    assert "this machine runs at Droplets" in why
+    assert to_do == "What to do: Droplets block it."
+    no_way = Failure(Phase.CONNECT, Cause.UNREACHABLE)
+    monkeypatch.setattr(surroundings, "is_online", lambda: False)
+    _, why, _, _ = parts(ended(attempt(no_way)))
+    assert why == "This machine has no network connection at all."
+
+
+@pytest.mark.parametrize(
+    ("failure", "route", "hint"),
+    [
+        (AUTH_OFF, OUTLOOK, "SMTP AUTH is switched off for this Microsoft 365 organization or mailbox."),
+        (APP_PASSWORD, GMAIL, "Google wants an app password here"),
+    ],
+    ids=["Microsoft's 535 5.7.139", "Gmail's 534"],
+)
+def test_a_refused_login_is_told_with_what_is_known_of_the_provider(
+    failure: Failure, route: Route, hint: str
+) -> None:
+    error = ended(attempt(failure, route))
+    summary, line, to_do = str(error).split("\n")
+    assert isinstance(error, AuthenticationFailed)
+    assert summary == "Not sent: the server refused the login."
+    assert str(failure.reply) in line
+    assert to_do.startswith("What to do: ")
+    assert "check the user name and the password or token." in to_do
+    assert hint in to_do
+
+
+def test_advice_of_another_provider_is_not_given() -> None:
+    assert "Google" not in str(ended(attempt(APP_PASSWORD)))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        [attempt(Failure(Phase.EHLO, Cause.LOST))],
+        [attempt(SILENT), attempt(said(Phase.AUTH, 535), ROUTES[1])],
+        [attempt(SILENT), attempt(said(Phase.RCPT, 450), ROUTES[1])],
+        [attempt(SILENT), attempt(Failure(Phase.RCPT, Cause.DENIED), ROUTES[1])],
+        [attempt(Failure(Phase.FINAL_DOT, Cause.LOST))],
+        [attempt(Failure(Phase.CONNECT, Cause.FAULT))],
+    ],
+    ids=["nothing is known", "a refused login", "greylisted", "denied", "in doubt", "a fault of ours"],
+)
+def test_no_diagnosis_where_the_way_is_not_the_matter(last: list[Attempt]) -> None:
+    lines = str(ended(*last)).split("\n")
+    assert lines[1 : 1 + len(last)] == [f"  {it}" for it in last]
+
+
+def test_earlier_tries_have_no_part_in_the_diagnosis() -> None:
+    error = conclude(Walk("", (attempt(TAKEN_AWAY),), (attempt(REFUSED),)))
+    assert str(error).split("\n")[1].startswith("mail.example.com is there, but nothing listens on port 587")
+
+
+def fake(text: str) -> str:
+    """Another language: every letter of a text of ours is another one; places stay."""
+    return "".join(
+        part if part.startswith("{") else re.sub("[A-Za-z]", "字", part)
+        for part in re.split(r"({.*?})", text)
+    )
+
+
+ERRORS = {
+    "silent": lambda: ended(attempt(SILENT, ROUTES[0]), attempt(SILENT, ROUTES[1])),
+    "refused": lambda: ended(attempt(REFUSED, ROUTES[0]), attempt(REFUSED, ROUTES[1])),
+    "wrong version": lambda: ended(attempt(WRONG_VERSION, TLS_587)),
+    "silence on 465": lambda: ended(attempt(MUTE, STARTTLS_465)),
+    "expired": lambda: ended(attempt(EXPIRED)),
+    "stripped": lambda: ended(attempt(TAKEN_AWAY)),
+    "turned away": lambda: ended(attempt(said(Phase.GREETING, 554, "5.7.1", "Go away."))),
+    "Microsoft": lambda: ended(attempt(AUTH_OFF, OUTLOOK)),
+    "Gmail": lambda: ended(attempt(APP_PASSWORD, GMAIL)),
+    "too large": lambda: ended(attempt(Failure(Phase.MAIL, Cause.TOO_LARGE))),
+    "again": lambda: conclude(Walk("", (attempt(SILENT),), (attempt(REFUSED, ROUTES[1]),))),
+    "recipients": lambda: concluded(
+        said(Phase.RCPT, 450), refused={"a@example.org": Reply(450, None, "Wait")}
+    ),
+    "in doubt": lambda: conclude(
+        Walk("<1@e>", (), (attempt(Failure(Phase.FINAL_DOT, Cause.LOST)),), accepted=("a@example.org",))
+    ),
+}
+THEIRS = re.compile(
+    r"(?:mail\.example\.com|smtp\.office365\.com|smtp\.gmail\.com|a@example\.org)(?::\d+ [a-z-]+)?"
+    r"|after 10\.0 s|wrong version number|it expired on 2020-03-31|XXXXXXXA in its place"
+    r"|554 5\.7\.1 Go away\.?|450 Wait|450 no|\(0\.3 s\)"
+    r"|535 5\.7\.139 Authentication unsuccessful, SmtpClientAuthentication is disabled"
+    r"|534 5\.7\.9 Application-specific password required\.?"
+)
+"""What is of servers, of routes, or a detail: it stays in every language."""
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_in_another_language_it_has_the_same_lines(name: str) -> None:
+    error = ERRORS[name]()
+    assert in_words(error) == in_words(error, english) == str(error)
+    ours, others = str(error).split("\n"), in_words(error, fake).split("\n")
+    assert [line[:2] == "  " for line in others] == [line[:2] == "  " for line in ours]
+    theirs = [[THEIRS.findall(line) for line in lines if line[:2] == "  "] for lines in (ours, others)]
+    assert theirs[0] == theirs[1]
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_nothing_that_we_say_escapes_translation(name: str) -> None:
+    left = THEIRS.sub("", in_words(ERRORS[name](), fake))
+    assert re.findall("[A-Za-z]+", left) == []
+    assert "{" not in left
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_in_japanese_it_has_the_same_lines(name: str) -> None:
+    error = ERRORS[name]()
+    japanese = in_words(error, words(Language.JAPANESE))
+    assert len(japanese.split("\n")) == len(str(error).split("\n"))
+    assert THEIRS.findall(japanese.replace("。", ".")) != []
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_an_error_with_a_diagnosis_pickles_and_can_still_be_translated(name: str) -> None:
+    error = ERRORS[name]()
+    assert_the_same(error)
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own
+    assert in_words(again, fake) == in_words(error, fake)
+
+
+def test_an_error_that_was_not_concluded_says_what_it_says() -> None:
+    error = Unreachable("no such thing")
+    assert in_words(error, fake) == "no such thing"
+
+
+def test_every_cause_that_ends_an_opening_can_be_told() -> None:
+    for cause in FACTS:
+        for phase in (Phase.CONNECT, Phase.GREETING, Phase.EHLO, Phase.TLS):
+            text = str(ended(attempt(Failure(phase, cause))))
+            assert text.startswith(("Not sent: ", "In doubt: "))
+            assert "{" not in text
+
+
+def test_the_best_hint_stands_before_the_advice_and_the_next_behind_it() -> None:
+    blocked = "Service unavailable; Client host [203.0.113.45] blocked using zen.spamhaus.org"
+    told = str(concluded(said(Phase.GREETING, 554, "5.7.1", blocked))).splitlines()[-1]
+    assert told.startswith("What to do: Spamhaus lists this machine's address; ")
+    assert 0 < told.index("The server's operator can tell why; ") < told.index("A block list names this")

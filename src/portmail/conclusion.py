@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from portmail import errors
 from portmail.cause import Cause, Nature
+from portmail.diagnosis import Diagnosis, Seen, diagnose
 from portmail.failure import Failure, Phase
+from portmail.hints import hints_for
+from portmail.language import Words, english
+from portmail.phrase import HALVES, WHOLE, joined
 from portmail.receipt import Attempt
 from portmail.reply import Reply
+from portmail.report import TO_DO, what_to_do
+from portmail.situation import Situation
+from portmail.surroundings import here
 from portmail.verdict import OPENING, Verdict
 
 # When no route is left: what was a danger outranks what was said, and that outranks silence.
@@ -26,7 +33,7 @@ _BY_CAUSE: Mapping[Cause, type[errors.DeliveryError]] = {
     Cause.FAULT: errors.InternalError,
 }
 
-_SUMMARY: Mapping[type[errors.DeliveryError], str] = {
+SUMMARY: Mapping[type[errors.DeliveryError], str] = {
     errors.Unreachable: "Not sent: no route took the message.",
     errors.InsecureChannel: "Not sent: no secure route. No credential was shown and no message left.",
     errors.AuthenticationFailed: "Not sent: the server refused the login.",
@@ -40,7 +47,7 @@ _SUMMARY: Mapping[type[errors.DeliveryError], str] = {
     errors.InDoubt: "In doubt: the message was handed over, but no answer came. It may have been accepted.",
 }
 
-_UNCONNECTED: Mapping[type[errors.DeliveryError], str] = {
+UNCONNECTED: Mapping[type[errors.DeliveryError], str] = {
     errors.Unreachable: "Not connected: no route is open.",
     errors.InsecureChannel: "Not connected: no secure route. No credential was shown.",
     errors.AuthenticationFailed: "Not connected: the server refused the login.",
@@ -50,9 +57,11 @@ _UNCONNECTED: Mapping[type[errors.DeliveryError], str] = {
 }
 """The same, where there was no message yet."""
 
-_TURNED_AWAY = "Not sent: the server refused the connection."
+TURNED_AWAY = "Not sent: the server refused the connection."
 
-_ADVICE: Mapping[type[errors.DeliveryError], str] = {
+AGAIN, ACCEPTED_BEFORE = "and again, a little later:", "accepted before"
+
+ADVICE: Mapping[type[errors.DeliveryError], str] = {
     errors.AuthenticationFailed: "check the user name and the password or token",
     errors.InDoubt: "look whether it arrived before you send it again",
 }
@@ -89,8 +98,9 @@ def conclude(walk: Walk) -> errors.DeliveryError:
         told |= {"reply": failure.reply, "refused": walk.refused}
     if kind is errors.InDoubt:
         told["accepted"] = walk.accepted
-    error = kind(_text(kind, failure=failure, walk=walk), **told)
-    error.decided = decided
+    error = kind("", **told)
+    error.decided, error.earlier = decided, len(walk.earlier)
+    error.args = (in_words(error),)
     return error
 
 
@@ -139,20 +149,66 @@ def _retry_after(failure: Failure) -> float | None:
     return float(match[1]) * (60 if match[2].lower() == "min" else 1)
 
 
-def _text(kind: type[errors.DeliveryError], *, failure: Failure, walk: Walk) -> str:
-    turned_away = kind is errors.Rejected and failure.phase in OPENING
-    summary = _TURNED_AWAY if turned_away else _SUMMARY[kind]
-    lines = [summary if walk.message_id else _UNCONNECTED.get(kind, summary)]
-    lines += [f"  {attempt}" for attempt in walk.earlier]
-    lines += ["  and again, a little later:"] if walk.earlier else []
-    lines += [f"  {attempt}" for attempt in walk.attempts]
-    lines += [f"  {recipient}: {reply}" for recipient, reply in walk.refused.items()]
-    lines += [f"  {recipient}: accepted before" for recipient in walk.accepted]
-    if kind in _ADVICE:
-        advice = [_ADVICE[kind]]
-    elif walk.attempts[-1].verdict is Verdict.NEXT_ROUTE:
-        advice = [attempt.error.advice for attempt in walk.attempts if attempt.error]
-    else:
-        advice = [failure.advice]
-    told = [sentence for sentence in dict.fromkeys(advice) if sentence]
-    return "\n".join(lines + (["What to do: " + "; ".join(told) + "."] if told else []))
+def in_words(error: errors.DeliveryError, into: Words = english) -> str:
+    """What `str(error)` says, in any language: what came of it, why, each attempt, and what to do."""
+    decided = error.decided
+    if decided is None:  # it was not concluded from attempts
+        return str(error)
+    diagnosis = _diagnosis(error)
+    lines = [into(_summary(error, decided=decided))]
+    lines += [diagnosis.headline.said(into)] if diagnosis else []
+    lines += _story(error, into)
+    advice = _advice(error, into, diagnosis=diagnosis)
+    return "\n".join(lines + ([f"{into(TO_DO)} {advice}"] if advice else []))
+
+
+def _summary(error: errors.DeliveryError, *, decided: Attempt) -> str:
+    kind = _kind_of(error)
+    turned_away = kind is errors.Rejected and decided.phase in OPENING
+    summary = TURNED_AWAY if turned_away else SUMMARY[kind]
+    return summary if error.message_id else UNCONNECTED.get(kind, summary)
+
+
+def _kind_of(error: errors.DeliveryError) -> type[errors.DeliveryError]:
+    """Which of ours it is: other libraries' errors may be made of it."""
+    return next(kind for kind in type(error).__mro__ if kind in SUMMARY)
+
+
+def _story(error: errors.DeliveryError, into: Words) -> Iterator[str]:
+    """What became of each attempt and each recipient."""
+    earlier, last = error.attempts[: error.earlier], error.attempts[error.earlier :]
+    yield from (f"  {attempt.said(into)}" for attempt in earlier)
+    if earlier:
+        yield f"  {into(AGAIN)}"
+    yield from (f"  {attempt.said(into)}" for attempt in last)
+    if isinstance(error, errors.Rejected):
+        yield from (f"  {recipient}: {reply}" for recipient, reply in error.refused.items())
+    if isinstance(error, errors.InDoubt):
+        yield from (f"  {recipient}: {into(ACCEPTED_BEFORE)}" for recipient in error.accepted)
+
+
+def _diagnosis(error: errors.DeliveryError) -> Diagnosis | None:
+    """Why no route is open, where that is why; None where it would say no more than the attempts."""
+    last = error.attempts[error.earlier :]
+    if _kind_of(error) not in UNCONNECTED or last[-1].verdict is not Verdict.NEXT_ROUTE:
+        return None
+    if any(attempt.phase not in OPENING for attempt in last):
+        return None
+    seen = [Seen(it.route, it.error) for it in last if it.error]
+    diagnosis = diagnose(seen, surroundings=here()) if seen else None
+    return None if diagnosis is None or diagnosis.situation is Situation.OTHER else diagnosis
+
+
+def _advice(error: errors.DeliveryError, into: Words, *, diagnosis: Diagnosis | None) -> str:
+    if diagnosis is not None and diagnosis.advice is not None:
+        to_do, notes = what_to_do(diagnosis)
+        return joined((it.said(into) for it in (*to_do, *notes)), into)
+    last = error.attempts[error.earlier :]
+    tried = last if last[-1].verdict is Verdict.NEXT_ROUTE else [it for it in last if it is error.decided]
+    failed = [(it.error, it.route) for it in tried if it.error]
+    kind = _kind_of(error)
+    told = [ADVICE[kind]] if kind in ADVICE else [failure.advice for failure, _ in failed]
+    hints = dict.fromkeys(it.text for failure, route in failed for it in hints_for(failure, route=route))
+    half = [into(sentence) for sentence in dict.fromkeys(told) if sentence]
+    whole = into(WHOLE).format(half=joined(half, into, by=HALVES)) if half else ""
+    return joined([whole, *map(into, hints)], into)

@@ -158,6 +158,7 @@ class DeliveryError(PortmailError, OSError):
         attempts: every route tried and how it ended, in order.
         message_id: the Message-ID of the message.
         decided: the attempt that decided, None where no single one did.
+        earlier: how many of the attempts, the first ones, were made in earlier tries.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class DeliveryError(PortmailError, OSError):
     ) -> None:
         super().__init__(text)
         self.decided: Attempt | None = None
+        self.earlier = 0
         self.attempts = attempts
         self.temporary = temporary
         self.retry_after = retry_after

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from portmail.failure import Failure, Phase
 from portmail.reply import Reply
 from portmail.route import Route
 from portmail.security import TlsEvidence
 from portmail.verdict import Verdict
+
+if TYPE_CHECKING:
+    from portmail.language import Words
+
+ACCEPTED = "accepted"
+"""What is said of the route that took the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +29,13 @@ class Attempt:
     verdict: Verdict
     seconds: float
 
-    def __str__(self) -> str:
-        how = str(self.error) if self.error else "accepted"
+    def said(self, into: Words) -> str:
+        """In one line, in the language of `into`."""
+        how = self.error.said(into) if self.error else into(ACCEPTED)
         return f"{self.route}: {how} ({self.seconds:.1f} s)"
+
+    def __str__(self) -> str:
+        return self.said(str)
 
 
 @dataclass(frozen=True, slots=True)
