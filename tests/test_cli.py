@@ -182,6 +182,25 @@ def test_the_other_exit_codes(run: Run, sandbox: Sandbox, monkeypatch: pytest.Mo
     assert run(*SEND) == 77
 
 
+def test_an_error_is_told_in_the_language_of_a_person_and_in_english_to_programs(
+    run: Run, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sandbox.close_port(587)
+    monkeypatch.setattr("portmail.settings.DEFAULT_RETRY", None)
+    assert run(*SEND, "--lang", "ja") == 69
+    assert "接続が拒否されました" in capsys.readouterr().err
+    assert run(*SEND, "--lang", "ja", "--json") == 69
+    told = capsys.readouterr()
+    assert "connection refused" in json.loads(told.out)["text"]
+    assert told.err == ""
+    monkeypatch.setenv("LC_ALL", "ja_JP.UTF-8")
+    monkeypatch.delenv("LANGUAGE", raising=False)
+    assert run(*SEND) == 69
+    assert "接続が拒否されました" in capsys.readouterr().err
+    assert run(*SEND, "--lang", "en") == 69
+    assert "connection refused" in capsys.readouterr().err
+
+
 def test_a_message_too_large_is_refused_data(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     with play("S: 220 hi\nC: EHLO *\nS: 250-hi\nS: 250 SIZE 100") as player:
         monkeypatch.setenv("PORTMAIL_URL", f"relay://127.0.0.1:{player.port}?tls=none")
@@ -298,4 +317,4 @@ def test_advice_for_a_program_is_what_is_translated() -> None:
     with pytest.raises(DiscoveryError) as raised:
         decide({}, search=search_of("me@example.com"))
     told = f"{advice} {raised.value} {inspect.getsource(account)}"
-    assert all(in_python in told for in_python in report._IN_A_SHELL)
+    assert all(in_python in told for in_python in report.IN_A_SHELL)

@@ -20,6 +20,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from portmail import Timeouts
 from portmail.integrations import flask as ours
 from portmail.sandbox import Sandbox
 from portmail.sandbox.records import Received
@@ -54,21 +55,79 @@ def run(app: Flask, *arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def logins(sandbox: Sandbox) -> int:
+    """How often anybody showed a credential."""
+    return sum(session.authentications for session in sandbox.sessions)
+
+
 def test_check_tells_how_mail_goes_out_and_sends_nothing(sandbox: Sandbox) -> None:
     done = flask("check", PORTMAIL_URL=sandbox.url, PORTMAIL_CA=str(sandbox.ca))
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Example <hello@example.com>" in done.stdout
-    assert str(sandbox.routes[0]) in done.stdout
-    assert USER in done.stdout
+    sender, planned, verdict, *_ = done.stdout.splitlines()
+    assert sender == "default sender: Example <hello@example.com>"
+    assert planned == f"submits to {sandbox.routes[0]}, as {USER}"
+    assert verdict == f"✓ Mail can go out: {sandbox.routes[0]} is open."
     assert PASSWORD not in done.stdout
-    assert (sandbox.messages, sandbox.sessions[0].authentications) == ((), 1)
+    assert (sandbox.messages, logins(sandbox)) == ((), 0)
 
 
-def test_check_tells_what_is_wrong(sandbox: Sandbox) -> None:
+def test_check_logs_in_once_where_that_is_wished(sandbox: Sandbox) -> None:
+    app, _ = application(**account(sandbox))
+    code, told = run(app, "check", "--login")
+    assert (code, logins(sandbox), sandbox.messages) == (0, 1, ())
+    assert f"took the login of {USER}" in told
+
+
+def test_check_tells_what_is_wrong_with_the_login(sandbox: Sandbox) -> None:
     app, _ = application(**account(sandbox) | {"PORTMAIL_URL": sandbox.url.replace("correct", "wrong")})
-    code, told = run(app, "check")
-    assert code == 77
-    assert "refused" in told
+    assert (run(app, "check")[0], logins(sandbox)) == (0, 0)
+    code, told = run(app, "check", "--login")
+    assert (code, logins(sandbox)) == (77, 1)
+    assert "535" in told
+
+
+def closed(sandbox: Sandbox) -> dict[str, Any]:
+    sandbox.close_port(587)
+    return {}
+
+
+def blocked(sandbox: Sandbox) -> dict[str, Any]:
+    sandbox.block(587)
+    return {"PORTMAIL_OPTIONS": {"timeouts": Timeouts(connect=0.1)}}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "code"),
+    [(closed, 69), (blocked, 69), (lambda _: {"PORTMAIL_CA": None}, 77)],
+    ids=["refused", "blocked", "untrusted"],
+)
+@pytest.mark.parametrize("option", [(), ("--login",)], ids=["", "login"])
+def test_check_says_with_an_exit_code_that_mail_cannot_go_out(
+    prepare: Callable[[Sandbox], dict[str, Any]], code: int, option: tuple[str, ...], sandbox: Sandbox
+) -> None:
+    app, _ = application(**account(sandbox) | prepare(sandbox))
+    found, told = run(app, "check", *option)
+    assert (found, logins(sandbox)) == (code, 0)
+    assert "Mail cannot go out." in told
+
+
+def test_the_commands_speak_japanese_where_the_locale_does(sandbox: Sandbox) -> None:
+    sandbox.close_port(587)
+    where = {"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), "LANG": "ja_JP.UTF-8"}
+    done = flask("check", **where)
+    assert (done.returncode, done.stderr) == (69, "")
+    assert "接続が拒否されました" in done.stdout
+
+
+def test_so_does_a_message_that_is_not_sent(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANGUAGE", "ja")
+    monkeypatch.setenv("LC_ALL", "ja_JP.UTF-8")
+    sandbox.close_port(587)
+    app, _ = application(**account(sandbox), PORTMAIL_OPTIONS={"retry": None})
+    code, told = run(app, "test", "ann@example.org")
+    assert code == 69
+    assert "portmail: " in told
+    assert "接続が拒否されました" in told
 
 
 def test_test_sends_a_message(sandbox: Sandbox) -> None:

@@ -27,22 +27,23 @@ FLOORS = {
 HOMES = {
     6: "__main__ cli cli.* importing importing.* integrations integrations.* django django.* sandbox "
     "sandbox.* portmail",
-    5: "blocking errand batches submitter scripting",
-    4: "delivery connecting bulk",
-    3: "opening reaching opener job waiting crew pool pools pinning",
-    2: "dialing racing transports transports.* store discovery discovery.*",
-    1: "verdict breaking conclusion sasl transaction course hearing exchange pace retry repeating receipt "
-    "log settings",
-    0: "confidential reply extensions cause failure errors security route candidate search timeouts header "
-    "envelope addresses content submission sealing url composing offloading guarding canonical attachment "
-    "folding flattening generating",
+    5: "blocking errand batches door submitter scripting",
+    4: "delivery connecting bulk probing checking",
+    3: "conclusion opening reaching opener job waiting crew pool pools pinning",
+    2: "dialing racing transports transports.* store discovery discovery.* hosting network route_memory "
+    "surroundings",
+    1: "verdict breaking sasl transaction course hearing exchange pace retry repeating receipt "
+    "log settings report diagnosis hints",
+    0: "confidential phrase reply extensions cause failure errors security route candidate search timeouts "
+    "header envelope addresses content submission sealing url composing offloading guarding canonical attachment "
+    "folding flattening generating certificate identity situation language",
 }
 DOORS = {
     "aiosmtplib": {"transports.smtp"},
     "dns": {"discovery.resolving"},
     "email_validator": {"envelope"},
     "idna": {"envelope"},
-    "rich": {"cli.bar"},
+    "rich": {"cli.terminal"},
     "tenacity": {"repeating"},
     "trustme": {"sandbox.certificates"},
 }

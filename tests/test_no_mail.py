@@ -141,6 +141,9 @@ def test_many():
 def test_connect():
     swallowed(submitter().connect)
 
+def test_check():
+    swallowed(submitter().check)
+
 def test_address_alone():
     swallowed(portmail.Submitter("me@example.invalid", password="x").send, LETTER)
 
@@ -199,13 +202,13 @@ BY_A_FIXTURE = SUBMITS + "pytestmark = pytest.mark.usefixtures('no_mail')\n" + C
 
 AFTERWARDS = """
 import os, smtplib
-from portmail import opening, submitter
+from portmail import door, opening
 from portmail.integrations.logging.posting import Post
 from portmail.pools import Pools
 
 def state():
-    return (Pools.here, Pools.now, opening.dial, submitter.verified_context, submitter.verifying,
-            Post.keep, smtplib.SMTP.connect, dict(os.environ, PYTEST_CURRENT_TEST=""))
+    return (Pools.here, Pools.now, opening.dial, door.verified_context, door.verifying,
+            door.Door._check, Post.keep, smtplib.SMTP.connect, dict(os.environ, PYTEST_CURRENT_TEST=""))
 
 before, plugins = state(), []
 
@@ -239,6 +242,13 @@ def test_it(portmail_outbox, monkeypatch):
     monkeypatch.delattr(ssl, "create_default_context")
     watching.append(True)
     portmail.send(to="ann@example.org", subject="Hello")
+    with portmail.Submitter.from_env() as mail:
+        try:
+            mail.check()
+        except portmail.ConfigurationError as error:
+            assert "outbox" in str(error)
+        else:
+            raise AssertionError
     for address in ("me@example.com", "me@gmail.com"):
         with portmail.Submitter(address, password="x") as mail:
             mail.send(b"To: ann@example.org\\r\\n\\r\\n")
@@ -299,6 +309,7 @@ def told_of(ran: Ran, *, server: Sandbox) -> None:
         "test_thread": one,
         "test_many": f"{both} {starttls}",
         "test_connect": f"a connection for later messages, by {starttls}",
+        "test_check": f"a check of {starttls}",
         "test_address_alone": f"{both} the server that is found for it",
         "test_by_another_way": "a connection to 127.0.0.1:1 starttls",
         "test_another_sandbox": f"{both} 127.0.0.1:",

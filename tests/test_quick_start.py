@@ -33,10 +33,23 @@ RARE = (
     "portmail.bulk",
     "portmail.batches",
     "portmail.composing",
+    "portmail.checking",
+    "portmail.probing",
+    "portmail.report",
+    "portmail.diagnosis",
+    "portmail.situation",
+    "portmail.surroundings",
+    "portmail.hints",
+    "portmail.hosting",
+    "portmail.language",
+    "portmail.phrase",
+    "portmail.certificate",
+    "portmail.route_memory",
+    "portmail.store",
     "portmail.cli",
     "portmail.sandbox",
 )
-"""What a message that is accepted at once does not need."""
+"""What a message does not need that this very machine accepts at once."""
 
 PATHLIB = {"pathlib", "fnmatch", "glob", "grp", "nt", "ntpath", "pwd", "_winapi"}
 LOOKING_UP = {"encodings", "stringprep", "unicodedata"}
@@ -74,6 +87,16 @@ def test_one_message_loads_what_it_needs_and_no_more(sandbox: Sandbox) -> None:
     assert len(sandbox.messages) == 1
     assert loaded & set(RARE) == set()
     assert {name.partition(".")[0] for name in loaded} - OURS == set()
+
+
+def test_the_memory_of_routes_is_loaded_with_a_submitter_that_will_need_it() -> None:
+    program(
+        "import sys, portmail\n"
+        "for host in ('127.0.0.1', '::1', 'localhost', 'mail.example.com'):\n"
+        "    assert 'portmail.route_memory' not in sys.modules, host\n"
+        "    portmail.Submitter(host=host, port=587)\n"
+        "assert 'portmail.route_memory' in sys.modules\n"
+    )
 
 
 @pytest.fixture

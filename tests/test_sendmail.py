@@ -716,6 +716,23 @@ def test_a_message_in_smtp_is_submitted_before_it_is_acknowledged(smtp: Smtp, sa
     assert (lines, body) == (["From: root@example.com", "Subject: x"], b".dot\r\nhi\r\n")
 
 
+def test_a_person_is_told_why_in_their_language_and_a_protocol_in_its_own(
+    run: Run,
+    smtp: Smtp,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sandbox.close_port(587)
+    monkeypatch.setenv("LC_ALL", "ja_JP.UTF-8")
+    monkeypatch.setenv("LANGUAGE", "ja")
+    assert run("bob") == 75
+    assert "接続が拒否されました" in capsys.readouterr().err
+    replies = smtp("EHLO me", "MAIL FROM:<>", "RCPT TO:<a@x.org>", "DATA", *MESSAGE, "QUIT")
+    assert replies[-2].startswith("451 ")
+    assert all(line.isascii() for line in replies)
+
+
 def test_one_dialogue_may_carry_many_messages_and_lines_may_end_in_lf(smtp: Smtp, sandbox: Sandbox) -> None:
     one = ("MAIL FROM:<>", "RCPT TO:<a@x.org>", "DATA", *MESSAGE)
     told = smtp("HELO me", *one, *one, "RSET", "NOOP", "VRFY bob", "quit", end="\n")

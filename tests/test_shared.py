@@ -17,15 +17,12 @@ from typing import Any
 import pytest
 
 import portmail
-from portmail.cli.exits import OK, exit_code
 from portmail.integrations import shared as module
-from portmail.integrations.probing import plan, probe
 from portmail.integrations.shared import shared
 from portmail.sandbox import Sandbox
 from portmail.settings import Settings, from_arguments
 from tests.leaks import PASSWORD, USER, Scanner
 from tests.messages import message
-from tests.test_connecting import verbs
 
 HOST = "mail.example.org"
 OWN = module._SUBMITTERS
@@ -423,55 +420,3 @@ def test_a_thousand_that_ask_share_their_connections(sandbox: Sandbox) -> None:
         shared(OPTIONS, make=make).send(message())
     shared(OPTIONS, make=make).close()
     assert (len(sandbox.messages), len(sandbox.sessions)) == (50, 1)
-
-
-# Probing.
-
-
-def account(sandbox: Sandbox, **wishes: Any) -> portmail.Submitter:
-    told = {"username": USER, "password": PASSWORD, "routes": sandbox.routes, "tls_ca": sandbox.ca}
-    return portmail.Submitter(**{**told, **wishes}, retry=None)
-
-
-def test_probing_says_what_would_be_done_and_sends_nothing(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for seconds in ("NEXT_ROUTE_UNCONNECTED", "NEXT_ROUTE_UNREADY"):  # also on a busy machine it is the first
-        monkeypatch.setattr(f"portmail.opening.{seconds}", 30.0)
-    lines: list[str] = []
-    with account(sandbox) as mail:
-        assert probe(mail, write=lines.append) == OK
-    first, second = sandbox.routes
-    assert lines[0] == f"submits to {first}, then {second}, as {USER}"
-    assert lines[-1].startswith(f"connected: {first}, ")
-    assert lines[-1].endswith(", logged in; nothing was sent")
-    assert not {"MAIL", "RCPT", "DATA"} & set(verbs(sandbox))
-    assert len(sandbox.sessions) == 1
-
-
-def test_probing_tells_the_routes_that_did_not_work(sandbox: Sandbox) -> None:
-    sandbox.close_port(587)
-    lines: list[str] = []
-    with account(sandbox) as mail:
-        assert probe(mail, write=lines.append) == OK
-    assert lines[1].startswith(f"  {sandbox.routes[0]}: connect: connection refused")
-    assert f"connected: {sandbox.routes[1]}" in lines[2]
-
-
-def test_probing_in_vain_says_why_and_gives_the_exit_code(
-    sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with account(sandbox, password="wrong") as mail:
-        code = probe(mail)
-    told = capsys.readouterr().out
-    assert code == exit_code(portmail.AuthenticationFailed()) != OK
-    assert "Not connected: the server refused the login." in told
-    assert "wrong" not in told
-
-
-def test_the_plan_shows_no_secret() -> None:
-    settings = from_arguments(host=HOST, username=USER, password=PASSWORD)
-    assert PASSWORD not in plan(settings)
-    assert plan(from_arguments(host=HOST)).endswith(", without a login")
-    sought = plan(from_arguments("me@example.org", password=PASSWORD))
-    assert sought == "submits to the server of me@example.org, which is looked for, as me@example.org"

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
         Trust,
     )
     from portmail.cause import Cause
+    from portmail.certificate import Certificate
     from portmail.composing import compose
     from portmail.content import AnyMessage, Enveloped
+    from portmail.diagnosis import Diagnosis
     from portmail.errors import (
         AddressError,
         ApprovalRequired,
@@ -51,8 +53,10 @@ if TYPE_CHECKING:
         UsernameRequired,
     )
     from portmail.failure import Failure, Phase
+    from portmail.language import Language
     from portmail.receipt import Attempt, Connected, Receipt
     from portmail.reply import Reply
+    from portmail.report import Probe, Report
     from portmail.retry import Retry
     from portmail.route import Route
     from portmail.scripting import send
@@ -60,6 +64,7 @@ if TYPE_CHECKING:
     from portmail.search import Discovery, Validation
     from portmail.security import Security, TlsEvidence
     from portmail.settings import Account, Wishes
+    from portmail.situation import Blocker, Situation
     from portmail.submitter import AsyncSubmitter, Submitter
     from portmail.timeouts import Timeouts
     from portmail.verdict import Verdict
@@ -70,8 +75,10 @@ _HOMES = {
     "bulk": ("Result",),
     "candidate": ("Answer", "Candidate", "Evidence", "Findings", "Login", "Rejection", "Source", "Trust"),
     "cause": ("Cause",),
+    "certificate": ("Certificate",),
     "composing": ("compose",),
     "content": ("AnyMessage", "Enveloped"),
+    "diagnosis": ("Diagnosis",),
     "errors": (
         "AddressError",
         "ApprovalRequired",
@@ -105,8 +112,10 @@ _HOMES = {
         "UsernameRequired",
     ),
     "failure": ("Failure", "Phase"),
+    "language": ("Language",),
     "receipt": ("Attempt", "Connected", "Receipt"),
     "reply": ("Reply",),
+    "report": ("Probe", "Report"),
     "retry": ("Retry",),
     "route": ("Route",),
     "scripting": ("send",),
@@ -114,6 +123,7 @@ _HOMES = {
     "search": ("Discovery", "Validation"),
     "security": ("Security", "TlsEvidence"),
     "settings": ("Account", "Wishes"),
+    "situation": ("Blocker", "Situation"),
     "submitter": ("AsyncSubmitter", "Submitter"),
     "timeouts": ("Timeouts",),
     "verdict": ("Verdict",),
@@ -129,8 +139,10 @@ __all__ = [
     "AsyncSubmitter",
     "Attempt",
     "AuthenticationFailed",
+    "Blocker",
     "Candidate",
     "Cause",
+    "Certificate",
     "CertificateFileError",
     "ConfigurationError",
     "Connected",
@@ -139,6 +151,7 @@ __all__ = [
     "CredentialsUnavailable",
     "CredentialsUnusable",
     "DeliveryError",
+    "Diagnosis",
     "Discovery",
     "DiscoveryError",
     "DiscoveryIncomplete",
@@ -154,21 +167,25 @@ __all__ = [
     "InternalError",
     "InvalidRoute",
     "InvalidURL",
+    "Language",
     "Login",
     "MessageTooLarge",
     "NoMechanism",
     "NoRecipients",
     "Phase",
     "PortmailError",
+    "Probe",
     "Receipt",
     "Rejected",
     "Rejection",
     "Reply",
+    "Report",
     "Result",
     "Retry",
     "Route",
     "Sealed",
     "Security",
+    "Situation",
     "Source",
     "Submitter",
     "Timeouts",

@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import itertools
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
@@ -59,12 +60,26 @@ async def dial(route: Route, *, seconds: float) -> socket.socket:
     Raises:
         RouteFailed: in phase CONNECT, with the kind of failure and what each address said.
     """
+    end = time.monotonic() + seconds
+    try:
+        async with asyncio.timeout(seconds):
+            addresses = await resolve(route)
+    except TimeoutError:
+        failure = Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{route.host} after {seconds:.1f} s")
+        raise RouteFailed(failure) from None
+    return await connect(interleaved(addresses), seconds=max(0.0, end - time.monotonic()))
+
+
+async def connect(addresses: Sequence[Address], *, seconds: float) -> socket.socket:
+    """Connect to the first of these addresses that answers.
+
+    Raises:
+        RouteFailed: in phase CONNECT, with the kind of failure and what each address said.
+    """
     failures: dict[Address, Cause] = {}
     try:
         async with asyncio.timeout(seconds):
-            addresses = interleaved(await resolve(route))
-            runners = [_runner(address, failures=failures) for address in addresses]
-            connected = await race(runners)
+            connected = await race([_runner(address, failures=failures) for address in addresses])
     except TimeoutError:
         failure = Failure(Phase.CONNECT, Cause.TIMED_OUT, f"after {seconds:.1f} s{_told(failures)}")
         raise RouteFailed(failure) from None

@@ -17,7 +17,7 @@ from portmail.racing import Runner, race
 from portmail.receipt import Attempt
 from portmail.route import Route
 from portmail.sasl import Mechanism, choose
-from portmail.security import Security
+from portmail.security import Credentials, Security
 from portmail.settings import Settings
 from portmail.timeouts import Deadline
 from portmail.transports.session import Session, open_session
@@ -36,6 +36,7 @@ _TELLING_AFTER = 2.0
 """Seconds of waiting in vain that say more about a route than that the submission's time was over."""
 
 _TELLING = (
+    (Phase.CONNECT, Cause.RESOLVER_FAILED),
     (Phase.CONNECT, Cause.TIMED_OUT),
     (Phase.GREETING, Cause.SILENT),
     (Phase.TLS, Cause.NO_REPLY),
@@ -156,21 +157,26 @@ class Opening:
         )
         try:
             self._refuse_weaker()
-            return Ready(session, self._mechanism(session))
+            return Ready(session, fitting_mechanism(session, settings.credentials))
         except RouteFailed:
             wire.dismiss()
             raise
 
-    def _mechanism(self, session: Session) -> Mechanism | None:
-        credentials = self._settings.credentials
-        if credentials is None:
-            return None
-        offered = session.extensions.mechanisms
-        mechanism = choose(offered, kind=credentials.kind)
-        if mechanism is None:
-            told = f"it offers {', '.join(offered)}" if offered else "it offers no AUTH at all"
-            raise RouteFailed(Failure(Phase.EHLO, Cause.NO_MECHANISM, told))
-        return mechanism
+
+def fitting_mechanism(session: Session, credentials: Credentials | None) -> Mechanism | None:
+    """How these credentials are shown there; None where there are none. Shows nothing yet.
+
+    Raises:
+        RouteFailed: the server offers no way.
+    """
+    if credentials is None:
+        return None
+    offered = session.extensions.mechanisms
+    mechanism = choose(offered, kind=credentials.kind)
+    if mechanism is None:
+        told = f"it offers {', '.join(offered)}" if offered else "it offers no AUTH at all"
+        raise RouteFailed(Failure(Phase.EHLO, Cause.NO_MECHANISM, told))
+    return mechanism
 
 
 async def first_ready(openings: Sequence[Opening], *, discard: Callable[[Ready], None]) -> Ready | None:

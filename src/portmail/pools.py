@@ -77,9 +77,18 @@ class Pools:
             DiscoveryError: no server was found that may be used.
             CredentialsUnusable: our credentials do not fit what was found.
         """
+        await self.routed()
+        return self.now() or await self._open()
+
+    async def routed(self) -> Settings:
+        """The settings, with routes that are looked for first if they are not known.
+
+        Raises:
+            DiscoveryError, CredentialsUnusable: as `here`.
+        """
         if self._pinning is not None and self._pinning.due:
             await self._look(self._pinning)
-        return self.now() or await self._open()
+        return self.settings
 
     def now(self) -> Pool | None:
         """The pool of the running loop, if there is one already, and it is on the right routes."""

@@ -2,147 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, Self
 
-from portmail import settings as given
-from portmail.errors import ConfigurationError, PortmailError, Unreachable
-from portmail.offloading import room_for_descriptors
-from portmail.security import without_frames
-from portmail.settings import Settings, Wishes
-from portmail.transports.tls import verified_context, verifying
+from portmail.door import Door
+from portmail.errors import Unreachable
 
 # What is used below is imported where it is used: a submitter reads the system's trust store while
 # it imports what one message needs, and one message does not need what many need.
 if TYPE_CHECKING:
-    from portmail.bulk import BeforeCommit, Bulk, M, Result
+    from portmail.bulk import BeforeCommit, M, Result
     from portmail.candidate import Findings
     from portmail.content import AnyMessage, Enveloped
     from portmail.envelope import Mailbox
     from portmail.errand import Begin, GiveUp, Tell
     from portmail.receipt import Connected, Receipt
+    from portmail.report import Report
     from portmail.submission import Submission
 
 
-class _Door:
-    """What both doors have: settings, checked before any socket opens."""
-
-    settings: Settings
-
-    def __init__(self, address: str | None = None, **wishes: Unpack[Wishes]) -> None:
-        try:
-            self._open(given.from_arguments(address, **wishes))
-        except BaseException as exc:  # noqa: BLE001  # raised again
-            failed = without_frames(exc)
-        else:
-            return
-        del wishes  # error trackers show the variables of every frame
-        raise failed
-
-    @classmethod
-    def from_url(cls, url: str, **wishes: Unpack[Wishes]) -> Self:
-        """A submitter of an account URL such as `submission://me:secret@mail.example.com`.
-
-        Raises:
-            ConfigurationError: the URL cannot be understood, or asks for what is not allowed.
-        """
-        try:
-            return cls._with(given.from_url(url, **wishes))
-        except BaseException as exc:  # noqa: BLE001  # raised again
-            failed = without_frames(exc)
-        del url, wishes  # error trackers show the variables of every frame
-        raise failed
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **wishes: Unpack[Wishes]) -> Self:
-        """A submitter of PORTMAIL_URL, PORTMAIL_USERNAME, PORTMAIL_PASSWORD, PORTMAIL_PASSWORD_FILE,
-        PORTMAIL_FROM and PORTMAIL_CA. Keyword arguments win over the URL, the URL over the others.
-
-        Raises:
-            ConfigurationError: a variable cannot be understood.
-            DiscoveryError: no server is named.
-        """
-        try:
-            return cls._with(given.from_environment(os.environ if environ is None else environ, **wishes))
-        except BaseException as exc:  # noqa: BLE001  # raised again
-            failed = without_frames(exc)
-        del environ, wishes  # error trackers show the variables of every frame
-        raise failed
-
-    @classmethod
-    def _with(cls, settings: Settings) -> Self:
-        door = cls.__new__(cls)
-        door._open(settings)  # noqa: SLF001  # it is our own
-        return door
-
-    def _open(self, settings: Settings) -> None:
-        self.settings = settings
-        try:
-            room_for_descriptors()
-            with verifying(**settings.pem_files):
-                self._prepare()
-        except OSError as exc:  # what is needed cannot be loaded
-            raise Unreachable(f"Not sent: no submitter can be made here: {exc}", temporary=True) from exc
-        verified_context(**settings.pem_files)  # complains now
-
-    def _prepare(self) -> None:
-        from portmail.delivery import Delivery
-        from portmail.pools import Pools
-        from portmail.submission import Submission
-
-        self._pools = Pools(self.settings)
-        self._delivery = partial(Delivery, settings=self.settings, pools=self._pools)
-        self._checked = partial(Submission.of, default_sender=self.settings.sender)
-
-    def __repr__(self) -> str:
-        settings = getattr(self, "settings", None)  # none in the traceback of wishes that cannot be met
-        pools = getattr(self, "_pools", None)
-        known = pools.settings.routes if pools else ()
-        sought = f"for {settings.search.address}" if settings and settings.search else "unmade"
-        routes = ", ".join(str(route) for route in known) or sought
-        return f"<{type(self).__name__} {routes}>"
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise ConfigurationError(
-            f"the {type(self).__name__} is neither copied nor pickled, for it holds credentials and "
-            "connections: make one in each process (a forked one may use its parent's)"
-        )
-
-    async def _deliver(self, submission: Submission) -> Receipt:
-        import asyncio
-
-        from portmail import log
-        from portmail.delivery import NOT_SENT
-        from portmail.timeouts import Deadline
-
-        deadline = Deadline(self.settings.timeouts)
-        message_id = submission.content.message_id
-        try:
-            pool = await self._pools.here()
-        except PortmailError as error:
-            log.not_sent(error, message_id=message_id)
-            raise
-        except asyncio.CancelledError as stopped:
-            stopped.add_note(f"portmail: {NOT_SENT} ({message_id})")
-            raise
-        return await self._delivery(submission, pool=pool, deadline=deadline).deliver()
-
-    async def _connect(self) -> Connected:
-        from portmail.connecting import Connecting
-
-        return await Connecting(self.settings, pools=self._pools).connect()
-
-    async def _bulk(self, before_commit: BeforeCommit[M] | None) -> Bulk[M]:
-        from portmail.bulk import Bulk
-
-        return Bulk(self._pools, settings=self.settings, before_commit=before_commit)
-
-
-class AsyncSubmitter(_Door):
+class AsyncSubmitter(Door):
     """Submits messages from asyncio programs.
 
     One submitter serves an application for as long as it lives, and any number of tasks, which
@@ -247,6 +129,18 @@ class AsyncSubmitter(_Door):
         """
         return await self._connect()
 
+    async def check(self, *, login: bool = False) -> Report:
+        """Probe every way to the server, by IPv4 and IPv6 at once, and say what stands in the way.
+
+        Says nothing of a message, and shows no credential; with `login` once, on the route that a
+        message would take. What cannot be reached is in the report, and raises nothing.
+
+        Raises:
+            CredentialsUnusable: a login without credentials, or they do not fit the server found.
+            DiscoveryError: no server was found that may be used.
+        """
+        return await self._check(login=login)
+
     async def discover(self) -> Findings:
         """Look for the server of the address now, and tell what was found and how it is known. Sends nothing.
 
@@ -269,7 +163,7 @@ class AsyncSubmitter(_Door):
         await self.aclose()
 
 
-class Submitter(_Door):
+class Submitter(Door):
     """Submits messages from blocking programs: `AsyncSubmitter` without await, with the same arguments.
 
     Threads may share one; it works inside a running loop (which it blocks), after fork, and at exit.
@@ -358,6 +252,11 @@ class Submitter(_Door):
         """Have a connection ready. Result and errors are those of `AsyncSubmitter.connect`."""
         _refuse_at_the_end("Not connected")
         return self._loop.run(self._connect)
+
+    def check(self, *, login: bool = False) -> Report:
+        """Probe every way to the server. Arguments, result and errors are those of `AsyncSubmitter.check`."""
+        _refuse_at_the_end("Not checked")
+        return self._loop.run(partial(self._check, login=login))
 
     def discover(self) -> Findings:
         """Look for the address's server now. Result and errors are those of `AsyncSubmitter.discover`."""

@@ -108,7 +108,7 @@ def test_what_cannot_be_looked_at_now_is_told_and_no_traceback(monkeypatch: pyte
     def none_left() -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("portmail.submitter.room_for_descriptors", none_left)
+    monkeypatch.setattr("portmail.door.room_for_descriptors", none_left)
     assert of({"host": "short.example.com", "use_tls": True, **LOGIN}) == ["portmail.E001"]
 
 

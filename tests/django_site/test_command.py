@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -17,7 +18,7 @@ from django.test import override_settings
 import portmail
 from portmail.sandbox import Sandbox
 from tests.django_site.site import LOCMEM, MAILERS, OTHER, mailers
-from tests.leaks import PASSWORD, Scanner
+from tests.leaks import PASSWORD, USER, Scanner
 
 MANAGE = """
     import sys, django
@@ -33,14 +34,14 @@ MANAGE = """
 
 
 def manage(
-    url: str, *arguments: str, ca: Path, app: str, directory: Path
+    url: str, *arguments: str, ca: Path, app: str, directory: Path, **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a site's manage.py."""
     file = directory / "manage.py"
     file.write_text(dedent(MANAGE).format(url=url, ca=str(ca), app=app), "utf-8")
     return subprocess.run(
         [sys.executable, "-W", "error", str(file), *arguments],
-        env={name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE")},
+        env={name: os.environ[name] for name in ("PATH", "SSL_CERT_FILE")} | environ,
         capture_output=True,
         text=True,
         timeout=30,
@@ -55,13 +56,29 @@ def said(**options: Any) -> str:
     return out.getvalue()
 
 
-def test_it_says_where_mail_goes_and_that_nothing_was_sent(sandbox: Sandbox, options: dict[str, Any]) -> None:
+def logins(sandbox: Sandbox) -> int:
+    """How often anybody showed a credential."""
+    return sum(session.authentications for session in sandbox.sessions)
+
+
+def test_it_says_that_mail_can_go_out_and_shows_no_password(
+    sandbox: Sandbox, options: dict[str, Any]
+) -> None:
     with override_settings(**mailers(options)):
-        text = said()
-    assert f"submits to 127.0.0.1:{sandbox.port(587)} starttls, as me@example.org" in text
-    assert "logged in; nothing was sent" in text
+        planned, verdict, *_, end = said().splitlines()
+    route = f"127.0.0.1:{sandbox.port(587)} starttls"
+    assert planned == f"submits to {route}, as {USER}"
+    assert verdict == f"✓ Mail can go out: {route} is open."
+    assert end.startswith("Nothing was sent, and no password was shown.")
+    assert (logins(sandbox), sandbox.messages) == (0, ())
+
+
+def test_a_login_that_is_wished_is_one_login(sandbox: Sandbox, options: dict[str, Any]) -> None:
+    with override_settings(**mailers(options)):
+        text = said(login=True)
+    assert f"took the login of {USER}" in text
     assert not Scanner(PASSWORD).text(text)
-    assert (len(sandbox.sessions), sandbox.messages) == (1, ())
+    assert (logins(sandbox), sandbox.messages) == (1, ())
 
 
 @pytest.mark.long
@@ -69,15 +86,25 @@ def test_a_site_may_have_it_by_its_long_name(sandbox: Sandbox, tmp_path: Path) -
     app = "portmail.integrations.django"
     done = manage(sandbox.url, "portmail", "check", ca=sandbox.ca, app=app, directory=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "nothing was sent" in done.stdout
+    assert "Mail can go out" in done.stdout
 
 
 def test_a_password_that_is_refused_is_exit_code_77(sandbox: Sandbox, tmp_path: Path) -> None:
     url = sandbox.url.replace("battery", "wrong")
-    done = manage(url, "portmail", "check", ca=sandbox.ca, app="portmail.django", directory=tmp_path)
-    assert done.returncode == 77
+    done = manage(
+        url, "portmail", "check", "--login", ca=sandbox.ca, app="portmail.django", directory=tmp_path
+    )
+    assert (done.returncode, logins(sandbox)) == (77, 1)
     assert "535" in done.stdout
     assert not Scanner(PASSWORD, PASSWORD.replace("battery", "wrong")).text(done.stdout + done.stderr)
+
+
+def test_it_speaks_japanese_where_the_locale_does(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.close_port(587)
+    app, locale = "portmail.django", "ja_JP.UTF-8"
+    done = manage(sandbox.url, "portmail", "check", ca=sandbox.ca, app=app, directory=tmp_path, LANG=locale)
+    assert (done.returncode, done.stderr) == (69, "")
+    assert "接続が拒否されました" in done.stdout
 
 
 @pytest.mark.long
@@ -89,12 +116,35 @@ def test_settings_that_cannot_be_met_are_told_before(sandbox: Sandbox, tmp_path:
     assert "horse" not in done.stdout + done.stderr
 
 
-def test_no_route_is_exit_code_69(sandbox: Sandbox, options: dict[str, Any]) -> None:
+def closed(sandbox: Sandbox) -> dict[str, Any]:
     sandbox.close_port(587)
-    with override_settings(**mailers({**options, "retry": portmail.Retry(attempts=1)})):
+    return {}
+
+
+def blocked(sandbox: Sandbox) -> dict[str, Any]:
+    sandbox.block(587)
+    return {"timeouts": portmail.Timeouts(connect=0.1)}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "code"),
+    [(closed, 69), (blocked, 69), (lambda _: {"tls_ca": None}, 77)],
+    ids=["refused", "blocked", "untrusted"],
+)
+@pytest.mark.parametrize("login", [False, True], ids=["", "login"])
+def test_where_mail_cannot_go_out_it_says_so_with_an_exit_code(
+    prepare: Callable[[Sandbox], dict[str, Any]],
+    code: int,
+    login: bool,
+    sandbox: Sandbox,
+    options: dict[str, Any],
+) -> None:
+    out = io.StringIO()
+    with override_settings(**mailers({**options, **prepare(sandbox)})):
         with pytest.raises(SystemExit) as caught:
-            said()
-    assert caught.value.code in (69, 75)
+            call_command("portmail", "check", login=login, stdout=out)
+    assert (caught.value.code, logins(sandbox)) == (code, 0)
+    assert "Mail cannot go out." in out.getvalue()
 
 
 def test_another_backend_is_told(sandbox: Sandbox) -> None:
@@ -105,7 +155,7 @@ def test_another_backend_is_told(sandbox: Sandbox) -> None:
 def test_an_alias_may_be_named(sandbox: Sandbox, options: dict[str, Any]) -> None:
     others: Any = {"other": options} if MAILERS else {}
     with override_settings(**mailers(options, **others)):
-        assert "nothing was sent" in said(using="other" if MAILERS else "default")
+        assert "Nothing was sent" in said(using="other" if MAILERS else "default")
         with pytest.raises(CommandError, match="nowhere"):
             said(using="nowhere")
 

@@ -43,5 +43,6 @@ def test_it_welcomes_and_tells_of_each(sandbox: Sandbox) -> None:
 def test_its_command_looks_and_sends_nothing(sandbox: Sandbox) -> None:
     said = run("portmail", "check", sandbox=sandbox)
     assert said[0].startswith("submits to 127.0.0.1:")
-    assert said[-1].endswith("nothing was sent")
+    assert said[1].startswith("✓ Mail can go out: 127.0.0.1:")
+    assert said[-1].startswith("Nothing was sent")
     assert sandbox.messages == ()

@@ -172,7 +172,7 @@ def test_no_frame_shows_it_where_descriptors_are_short(monkeypatch: pytest.Monke
     def none_left() -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("portmail.submitter.room_for_descriptors", none_left)
+    monkeypatch.setattr("portmail.door.room_for_descriptors", none_left)
     with before_mailers(EMAIL_HOST="mail.example.com", EMAIL_HOST_USER="me", EMAIL_HOST_PASSWORD=SECRET):
         with pytest.raises(smtplib.SMTPException, match="Too many open files") as caught:
             letter_of(backend)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from portmail import __version__
-from portmail.cli import bulk, demo, discovering, initializing, sandboxing, sending
+from portmail.cli import bulk, checking, demo, discovering, initializing, sandboxing, sending
 from portmail.cli.exits import INTERRUPTED, SOFTWARE, USAGE, exit_code
 from portmail.cli.report import print_error, tell, tell_aside
 from portmail.cli.sendmail import command as sendmail
 from portmail.errors import PortmailError
+from portmail.language import Language, language_named, language_of
 
 EPILOG = (
     "exit codes: 0 done, 64 usage, 65 bad address or message, or message refused, 67 recipients refused "
@@ -21,7 +23,7 @@ EPILOG = (
     "76 in doubt, 77 login or security, 78 configuration"
 )
 
-COMMANDS = (demo, sending, bulk, sendmail, discovering, initializing, sandboxing)
+COMMANDS = (demo, sending, bulk, sendmail, checking, discovering, initializing, sandboxing)
 """Each has NAME, HELP, `arguments(parser)` and `run(options)`, which returns the exit code."""
 
 
@@ -45,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except PortmailError as error:
-        print_error(error, as_json=options.json)
+        print_error(error, as_json=options.json, language=options.lang)
         for note in getattr(error, "__notes__", ()):
             tell_aside(note)
         return int(options.code(error))
@@ -61,8 +63,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _options(argv: Sequence[str], *, called: str) -> argparse.Namespace:
     given = [*sendmail.called_as(called), *argv]
     if given[:1] == [sendmail.NAME]:  # its flags are none that argparse could read
-        return argparse.Namespace(json=False, arguments=given[1:], run=sendmail.run, code=sendmail.code)
+        return argparse.Namespace(
+            json=False,
+            lang=language_of(os.environ),
+            arguments=given[1:],
+            run=sendmail.run,
+            code=sendmail.code,
+        )
     return _parser().parse_args(given)
+
+
+def _language(text: str) -> Language:
+    try:
+        return language_named(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         sub = commands.add_parser(command.NAME, help=command.HELP, description=command.HELP, epilog=EPILOG)
         sub.add_argument("--json", action="store_true", help="print the result as JSON")
+        sub.add_argument(
+            "--lang",
+            type=_language,
+            default=language_of(os.environ),
+            metavar="LANGUAGE",
+            help="en or ja; default: that of the locale",
+        )
         command.arguments(sub)
         sub.set_defaults(run=command.run, code=exit_code)
     return parser

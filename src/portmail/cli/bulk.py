@@ -51,7 +51,8 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(options.resume, source=source)) if options.resume else None
         stack.enter_context(submitter)  # it ends before the journal does
-        return Run(source, submitter, journal=journal, as_json=options.json).through()
+        run = Run(source, submitter, journal=journal, as_json=options.json, language=options.lang)
+        return run.through()
 
 
 def _submitter(options: argparse.Namespace) -> Submitter:

@@ -11,6 +11,7 @@ from portmail import errors
 from portmail.cause import Nature
 from portmail.cli import exits
 from portmail.failure import Phase
+from portmail.language import Words, english
 from portmail.receipt import Attempt, Receipt
 from portmail.reply import Reply
 
@@ -82,13 +83,17 @@ class Outcome:
         )
 
     @property
-    def why(self) -> str:
-        """What is to be told of it in one line; empty where all went well."""
+    def went_well(self) -> bool:
+        """Whether there is nothing to tell of it."""
+        return self.error is None and not self.refused
+
+    def why(self, into: Words = english) -> str:
+        """What is to be told of it in one line, in the language of `into`; empty where all went well."""
         if self.error is None:
             return ", ".join(f"refused: {who}: {reply}" for who, reply in self.refused.items())
-        first = str(self.error).partition("\n")[0]
+        first = _told(self.error, into).partition("\n")[0]
         attempts = _attempts(self.error)
-        return " ".join(f"{first} {attempts[-1]}".split()) if attempts else first
+        return " ".join(f"{first} {attempts[-1].said(into)}".split()) if attempts else first
 
     @property
     def ominous(self) -> bool:
@@ -100,6 +105,14 @@ class Outcome:
 
 
 _OF_THE_MESSAGE = {Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.CONTENT, Phase.FINAL_DOT}
+
+
+def _told(error: errors.PortmailError, into: Words) -> str:
+    if not isinstance(error, errors.DeliveryError):
+        return str(error)
+    from portmail.conclusion import in_words  # other commands do not pay for it
+
+    return in_words(error, into)
 
 
 def _attempts(error: errors.PortmailError | None) -> tuple[Attempt, ...]:

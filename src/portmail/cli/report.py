@@ -11,13 +11,14 @@ from typing import Any, TextIO
 from portmail.cli.counting import Tally
 from portmail.cli.outcomes import Outcome, State
 from portmail.errors import ApprovalRequired, DeliveryError, DiscoveryError, PortmailError, Rejected
+from portmail.language import Language, Words, words
 from portmail.receipt import Attempt, Receipt
 from portmail.reply import Reply
 from portmail.security import TlsEvidence
 
 _HEADING = "\nWhat to do: "
 
-_IN_A_SHELL = {
+IN_A_SHELL = {
     "give a larger timeouts=": "give more time (--timeout of `portmail send`)",
     "security=Security.IMPLICIT_TLS": "submissions:// in the account URL",
     "security=Security.STARTTLS": "submission:// in the account URL",
@@ -58,20 +59,29 @@ def print_receipt(receipt: Receipt, *, as_json: bool) -> None:
         tell(f"  refused: {recipient}: {reply}", to=sys.stderr)
 
 
-def print_error(error: PortmailError, *, as_json: bool) -> None:
+def print_error(error: PortmailError, *, as_json: bool, language: Language = Language.ENGLISH) -> None:
     """Tell why it did not work: JSON on standard output, or words on standard error."""
     if as_json:
         tell(json.dumps(error_as_data(error), ensure_ascii=False))
     else:
-        tell(f"portmail: {_for_a_shell(str(error))}", to=sys.stderr)
+        tell(f"portmail: {error_in_words(error, words(language))}", to=sys.stderr)
 
 
-def _for_a_shell(text: str) -> str:
-    """The advice in words of the command line. What a server said stays as it is."""
-    told, heading, advice = text.rpartition(_HEADING)
-    for in_python, here in _IN_A_SHELL.items() if heading else ():
+def error_in_words(error: PortmailError, into: Words) -> str:
+    """The error in a person's language, with advice in words of the command line."""
+    if isinstance(error, DeliveryError) and error.decided is not None:
+        from portmail.conclusion import in_words  # most errors are of other kinds
+
+        return in_words(error, lambda text: into(in_a_shell(text)))
+    told, heading, advice = str(error).rpartition(_HEADING)
+    return told + heading + (in_a_shell(advice) if heading else advice)
+
+
+def in_a_shell(advice: str) -> str:
+    """Advice for a program, as a person at the command line follows it."""
+    for in_python, here in IN_A_SHELL.items():
         advice = advice.replace(in_python, here)
-    return told + heading + advice
+    return advice
 
 
 def tls_in_words(tls: TlsEvidence | None) -> str:
@@ -84,17 +94,16 @@ def tls_in_words(tls: TlsEvidence | None) -> str:
 
 def receipt_as_data(receipt: Receipt) -> dict[str, Any]:
     """The receipt as JSON-ready data."""
-    tls = receipt.tls
     return {
         "status": "partly accepted" if receipt.refused else "accepted",
         "message_id": receipt.message_id,
         "sender": receipt.sender,
         "accepted": list(receipt.accepted),
-        "refused": {who: _reply(reply) for who, reply in receipt.refused.items()},
-        "reply": _reply(receipt.reply),
+        "refused": {who: reply_as_data(reply) for who, reply in receipt.refused.items()},
+        "reply": reply_as_data(receipt.reply),
         "route": str(receipt.route),
-        "tls": {"version": tls.version, "cipher": tls.cipher, "peer_name": tls.peer_name} if tls else None,
-        "attempts": [_attempt(attempt) for attempt in receipt.attempts],
+        "tls": tls_as_data(receipt.tls),
+        "attempts": [attempt_as_data(attempt) for attempt in receipt.attempts],
         "duration": round(receipt.duration, 3),
     }
 
@@ -106,7 +115,7 @@ def outcome_as_data(outcome: Outcome) -> dict[str, Any]:
         "state": outcome.state.value,
         "message_id": outcome.message_id,
         "accepted": list(outcome.accepted),
-        "refused": {who: _reply(reply) for who, reply in outcome.refused.items()},
+        "refused": {who: reply_as_data(reply) for who, reply in outcome.refused.items()},
         "error": type(outcome.error).__name__ if outcome.error else None,
         "text": str(outcome.error) if outcome.error else None,
     }
@@ -133,12 +142,12 @@ def error_as_data(error: PortmailError) -> dict[str, Any]:
             "message_id": error.message_id,
             "temporary": error.temporary,
             "retry_after": error.retry_after,
-            "attempts": [_attempt(attempt) for attempt in error.attempts],
+            "attempts": [attempt_as_data(attempt) for attempt in error.attempts],
         }
     if isinstance(error, DiscoveryError):
         told |= _search_as_data(error)
     if isinstance(error, Rejected):
-        told["refused"] = {who: _reply(reply) for who, reply in error.refused.items()}
+        told["refused"] = {who: reply_as_data(reply) for who, reply in error.refused.items()}
     return told
 
 
@@ -152,11 +161,18 @@ def _search_as_data(error: DiscoveryError) -> dict[str, Any]:
     return told
 
 
-def _reply(reply: Reply) -> dict[str, Any]:
+def tls_as_data(tls: TlsEvidence | None) -> dict[str, Any] | None:
+    """What the encryption proved, as JSON-ready data."""
+    return {"version": tls.version, "cipher": tls.cipher, "peer_name": tls.peer_name} if tls else None
+
+
+def reply_as_data(reply: Reply) -> dict[str, Any]:
+    """A reply, as JSON-ready data."""
     return {"code": reply.code, "enhanced": reply.enhanced, "text": reply.text}
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def attempt_as_data(attempt: Attempt) -> dict[str, Any]:
+    """A route tried and how it ended, as JSON-ready data."""
     failure = attempt.error
     return {
         "route": str(attempt.route),

@@ -10,6 +10,7 @@ from portmail.cli.counting import Tally
 from portmail.cli.journal import Journal, JournalFailed
 from portmail.cli.mailboxes import Letter, Source, message_id_of
 from portmail.cli.outcomes import Known, Outcome, State
+from portmail.cli.report import error_in_words
 from portmail.cli.stopping import Stop
 from portmail.cli.telling import Teller
 from portmail.errors import (
@@ -22,6 +23,7 @@ from portmail.errors import (
     InDoubt,
     InsecureChannel,
 )
+from portmail.language import Language, words
 from portmail.submitter import Submitter
 
 _ENOUGH = 20
@@ -41,13 +43,21 @@ class Run:
     """One run through a source."""
 
     def __init__(
-        self, source: Source, submitter: Submitter, *, journal: Journal | None, as_json: bool
+        self,
+        source: Source,
+        submitter: Submitter,
+        *,
+        journal: Journal | None,
+        as_json: bool,
+        language: Language,
     ) -> None:
         self._source = source
         self._submitter = submitter
         self._journal = journal
         self._tally = Tally(source.total, source.counted)
-        self._teller = Teller(self._tally, journal=journal.path if journal else None, as_json=as_json)
+        path = journal.path if journal else None
+        self._teller = Teller(self._tally, journal=path, as_json=as_json, language=language)
+        self._into = words(language)
         self._stop = Stop(self._teller.progress.stopping)
         self._because = ""
         self._complete = False
@@ -118,9 +128,11 @@ class Run:
         """Whether the others need be tried."""
         self._ominous = self._ominous + 1 if outcome.ominous else 0
         if isinstance(outcome.error, _OF_THE_ACCOUNT):
-            self._end_early(f"every other message would meet the same.\n{outcome.error}")
-        elif self._ominous >= _ENOUGH:
-            self._end_early(f"so it went {self._ominous} times in a row.\n{outcome.error}")
+            told = error_in_words(outcome.error, self._into)
+            self._end_early(f"every other message would meet the same.\n{told}")
+        elif self._ominous >= _ENOUGH and outcome.error:
+            told = error_in_words(outcome.error, self._into)
+            self._end_early(f"so it went {self._ominous} times in a row.\n{told}")
 
     def _end_early(self, because: str) -> None:
         self._because = self._because or because

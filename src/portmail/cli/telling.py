@@ -9,6 +9,7 @@ from portmail.cli.counting import Tally, counts, duration
 from portmail.cli.outcomes import Outcome, State
 from portmail.cli.progress import progress_for
 from portmail.cli.report import outcome_as_data, summary_as_data, tell, tell_aside
+from portmail.language import Language, words
 from portmail.reply import printable
 
 _SHOWN = 20
@@ -16,20 +17,24 @@ _SHOWN = 20
 
 
 class Teller:
-    """Tells a person on standard error, and a program on standard output. `journal` is its path, if any."""
+    """Tells a person on standard error, and a program on standard output. `journal` is its path, if any.
 
-    def __init__(self, tally: Tally, *, journal: str | None, as_json: bool) -> None:
+    `language` is that of why messages were not accepted, for a person.
+    """
+
+    def __init__(self, tally: Tally, *, journal: str | None, as_json: bool, language: Language) -> None:
         self.progress = progress_for(tally, stdout_is_read=as_json)
         self._tally = tally
         self._journal = journal
         self._as_json = as_json
+        self._into = words(language)
         self._shown = self._left_out = 0
 
     def tell(self, outcome: Outcome, *, aloud: bool = True) -> None:
         """What became of a message; to a person only if it is told `aloud` and there is something to tell."""
         if self._as_json:
             tell(json.dumps(outcome_as_data(outcome)))
-        if outcome.why and aloud:
+        if aloud and not outcome.went_well:
             self._say(outcome)
         self.progress.moved(self._tally)
 
@@ -38,7 +43,7 @@ class Teller:
             self._left_out += 1
             return
         self._shown += 1
-        self.progress.say(" ".join(f"{printable(outcome.key)}: {outcome.why}".split()))
+        self.progress.say(" ".join(f"{printable(outcome.key)}: {outcome.why(self._into)}".split()))
 
     def end(self, code: int, *, complete: bool, because: str) -> None:
         """What became of all; `because` is why not all were tried, where it was not a signal."""

@@ -1,7 +1,8 @@
-"""Can this application mail? `flask portmail check` connects and logs in, `... test` sends a message."""
+"""Can this application mail? `flask portmail check` looks whether mail can go out, `... test` sends one."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
@@ -20,13 +21,14 @@ commands = AppGroup("portmail", help="Look after this application's mail.")
 
 
 @commands.command("check")
-def check() -> None:
-    """Say how this application's mail goes out, connect and log in. Nothing is sent."""
-    from portmail.integrations.probing import probe  # an application that serves does not pay for it
+@click.option("--login", is_flag=True, help="Log in, once, where the way is secure.")
+def check(*, login: bool) -> None:
+    """Say whether this application's mail can go out, and if not: why, and what to do. Nothing is sent."""
+    from portmail.integrations import checking  # an application that serves does not pay for it
 
     with _exit_code():
         state = _introduced()
-        _end(probe(state.submitter(), write=click.echo))
+        _end(checking.check(state.submitter(), login=login, stream=sys.stdout))
 
 
 @commands.command("test")
@@ -34,7 +36,7 @@ def check() -> None:
 def test(address: str) -> None:
     """Send a test message to ADDRESS."""
     from portmail.cli.exits import CONFIGURATION
-    from portmail.integrations.probing import plan
+    from portmail.integrations.checking import plan
 
     with _exit_code():
         state = _introduced()
@@ -60,11 +62,12 @@ def _introduced() -> State:
 def _exit_code() -> Iterator[None]:
     """End the program with the code of the error, if there is one."""
     from portmail.cli.exits import exit_code
+    from portmail.integrations.checking import told
 
     try:
         yield
     except PortmailError as error:
-        click.echo(f"portmail: {error}", err=True)
+        click.echo(f"portmail: {told(error)}", err=True)
         code = exit_code(error)
     else:
         return

@@ -54,6 +54,17 @@ class Guard:
             self._caught.append(f"a connection to {route}")
             raise RouteFailed(Failure(Phase.CONNECT, Cause.PROHIBITED, "by no_mail"))
 
+    def check_all(self, routes: Sequence[Route]) -> None:
+        """Before they are all probed.
+
+        Raises:
+            Unreachable: they are not all of servers of the tests.
+        """
+        if not self.allows(routes):
+            where = ", ".join(map(str, routes)) or "a server that would be looked for"
+            self._caught.append(f"a check of {where}")
+            raise Unreachable("Not checked: no_mail is in force")
+
     def check_smtplib(self, host: str, *, port: int) -> None:
         """The same for a connection of the standard library's.
 

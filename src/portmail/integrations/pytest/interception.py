@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
-from portmail import opening, submitter
+from portmail import door, opening
 from portmail.dialing import dial
+from portmail.errors import ConfigurationError
 from portmail.extensions import Extensions
 from portmail.failure import Phase
 from portmail.integrations.logging.posting import Post
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import socket
 
     from portmail.integrations.pytest.outbox import Outbox
+    from portmail.report import Report
     from portmail.transports.carrier import Carrier
 
 Carry: TypeAlias = Callable[[Job], None]
@@ -133,6 +135,7 @@ def patches(gate: Gate) -> Iterator[Patch]:
     """What puts the gate in front of all that sends."""
     yield from _of_pools(gate)
     yield from _of_contexts(gate)
+    yield from _of_checks(gate)
     yield from _of_others(gate)
 
 
@@ -167,8 +170,22 @@ def _of_contexts(gate: Gate) -> Iterator[Patch]:
     def gated_verifying(**files: Any) -> Any:
         return contextlib.nullcontext() if needless(files) else verifying(**files)
 
-    yield submitter, "verified_context", gated_context
-    yield submitter, "verifying", gated_verifying
+    yield door, "verified_context", gated_context
+    yield door, "verifying", gated_verifying
+
+
+def _of_checks(gate: Gate) -> Iterator[Patch]:
+    """A check sends nothing, and connects all the same."""
+    probe = door.Door._check  # noqa: SLF001  # it is our own
+
+    async def gated_check(submitter: door.Door, *, login: bool) -> Report:
+        if gate.outbox is not None:
+            raise ConfigurationError("the outbox stands in for the server: there is none to be checked")
+        if gate.guard is not None:
+            gate.guard.check_all(submitter.settings.routes)
+        return await probe(submitter, login=login)
+
+    yield door.Door, "_check", gated_check
 
 
 def _of_others(gate: Gate) -> Iterator[Patch]:

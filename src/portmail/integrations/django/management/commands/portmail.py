@@ -1,27 +1,28 @@
-"""`manage.py portmail check`: can this site's mail go out?"""
+"""`manage.py portmail check`: can this site's mail go out, and if not: why, and what to do?"""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, TextIO, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from portmail.integrations.checking import check
 from portmail.integrations.django.asynchronous import mailer
 from portmail.integrations.django.backend import EmailBackend
-from portmail.integrations.probing import probe
 
 
 class Command(BaseCommand):
     """The command. It exits with a code of sysexits(3)."""
 
-    help = "check: say where mail is submitted, open a connection, log in, send nothing"
+    help = "check: say whether mail can go out, by which port, and if not: why, and what to do. Sends nothing"
 
     def add_arguments(self, parser: CommandParser) -> None:
         """What can be said on the command line."""
         parser.add_argument("action", choices=["check"])
         parser.add_argument("--using", metavar="ALIAS", help="the mailer in MAILERS; default: default")
+        parser.add_argument("--login", action="store_true", help="log in, once, where the way is secure")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Look, and tell."""
@@ -33,5 +34,6 @@ class Command(BaseCommand):
             raise CommandError(
                 f"this mailer is {type(backend).__module__}.{type(backend).__name__}, not portmail's"
             )
-        if code := probe(backend.submitter, write=self.stdout.write):
+        self.stdout.ending = ""  # whole lines come
+        if code := check(backend.submitter, login=options["login"], stream=cast("TextIO", self.stdout)):
             sys.exit(code)

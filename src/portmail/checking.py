@@ -1,0 +1,221 @@
+"""How does it stand with mail from here? All ways probed at once, and the verdict over them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from portmail.cause import Cause
+from portmail.diagnosis import LoginOutcome, Surroundings, diagnose
+from portmail.dialing import Address, connect, resolve
+from portmail.discovery.providers import by_host
+from portmail.errors import CredentialsUnusable, DiscoveryError
+from portmail.failure import Failure, Phase, RouteFailed
+from portmail.network import is_online
+from portmail.pools import Pools
+from portmail.probing import Probing, Way
+from portmail.reaching import Reach
+from portmail.receipt import Attempt, Connected
+from portmail.report import Probe, Report
+from portmail.route import Route, anonymous_routes, submission_routes
+from portmail.route_memory import Account, memory
+from portmail.settings import Settings
+from portmail.surroundings import here
+from portmail.timeouts import Deadline, Timeouts
+from portmail.transports.farewells import Farewells
+from portmail.transports.tls import verified_context
+from portmail.verdict import Verdict, judge
+
+PATIENCE = Timeouts(connect=3.5, greeting=10.0, command=10.0, total=30.0)
+"""How long each wait of a probe lasts. A blocked port is silent for ever; a slow greeting takes seconds."""
+
+_MOST_HOSTS = 3
+"""Hosts that are probed, where several were found."""
+
+_LIFE = 443
+"""A port that few networks block: a connection there, or its refusal, shows that a host is alive."""
+
+_FAMILIES: Mapping[int, int] = {socket.AF_INET: 4, socket.AF_INET6: 6}
+
+
+async def check(pools: Pools, *, login: bool) -> Report:
+    """Look for the server if need be, and check the routes to it.
+
+    Raises:
+        CredentialsUnusable: a login is wished without credentials, or they do not fit the server.
+        DiscoveryError: no server was found that may be used.
+    """
+    if login and pools.settings.credentials is None:
+        raise CredentialsUnusable("a login needs credentials: give username and password")
+    try:
+        settings = await _routed(pools)
+    except DiscoveryError:
+        if is_online() or pools.settings.search is None:
+            raise
+        # Without a network nobody can be asked, and that says more than who was asked.
+        settings = replace(pools.settings, routes=submission_routes(pools.settings.search.domain))
+    return await Check(settings).check(login=login)
+
+
+async def _routed(pools: Pools) -> Settings:
+    """The settings with the routes of now; who has no credentials may want to know them all the same."""
+    try:
+        return await pools.routed()
+    except CredentialsUnusable:
+        if pools.settings.credentials is not None:
+            raise
+    findings = await pools.discover()
+    return replace(pools.settings, routes=tuple(it.route for it in findings.candidates))
+
+
+class Check:
+    """One check of the routes of an account."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._verified = verified_context(**settings.pem_files)
+        self._farewells = Farewells()
+        self._deadline = Deadline(_patience(settings.timeouts))
+
+    async def check(self, *, login: bool) -> Report:
+        """Probe every way, and log in once if that is wished, for which there are credentials."""
+        started = time.monotonic()
+        ways = await self._ways()
+        alive = asyncio.ensure_future(_alive(ways, seconds=self._deadline.seconds(Phase.CONNECT)))
+        try:
+            probes = await asyncio.gather(*(self._probing(way).probe() for way in ways))
+            account = self._settings.credentials
+            surroundings = here(alive=await alive, username=account.username if account else "")
+            probes = [_recognised(it) for it in probes]
+            verdict = diagnose([it.seen() for it in probes], surroundings=surroundings)
+            report = Report(tuple(probes), verdict)
+            self._learn(report)
+            if login and report.can_send and report.route is not None:
+                report = await self._logged_in(report, surroundings=surroundings)
+        finally:
+            alive.cancel()
+            await asyncio.wait({alive})
+            await self._farewells.finish()
+        return replace(report, seconds=time.monotonic() - started)
+
+    async def _ways(self) -> list[Way]:
+        """Every route by every family of addresses that its host has; each host is resolved once."""
+        routes = routes_to_probe(self._settings.routes)
+        hosts = list(dict.fromkeys(route.host for route in routes))
+        found = await asyncio.gather(*(self._resolved(host) for host in hosts))
+        by_name = dict(zip(hosts, found, strict=True))
+        used = set(self._settings.routes)
+        return [way for route in routes for way in _by_family(route, by_name[route.host], used=route in used)]
+
+    async def _resolved(self, host: str) -> list[Address] | Failure:
+        seconds = self._deadline.seconds(Phase.CONNECT)
+        try:
+            async with asyncio.timeout(seconds):
+                return await resolve(anonymous_routes(host)[0])
+        except RouteFailed as exc:
+            return exc.failure
+        except TimeoutError:
+            return Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{host} after {seconds:.1f} s")
+
+    def _probing(self, way: Way) -> Probing:
+        return Probing(
+            way,
+            settings=self._settings,
+            verified=self._verified,
+            deadline=self._deadline,
+            farewells=self._farewells,
+        )
+
+    def _learn(self, report: Report) -> None:
+        """What was seen is as good as what a message goes through."""
+        way = next((it for it in report.probes if it.route == report.route and it.failure is None), None)
+        if way is None or not report.can_send:
+            return
+        failed = tuple(
+            _attempt(it) for it in report.probes if it.failure and it.used and it.route != way.route
+        )
+        connected = Connected(way.route, way.tls, logged_in=False, attempts=failed)
+        memory().learn(connected, account=Account.of(self._settings), walked=self._settings.routes)
+
+    async def _logged_in(self, report: Report, *, surroundings: Surroundings) -> Report:
+        """The credentials shown once, on the route that a message would take."""
+        assert report.route is not None
+        reach = Reach(
+            self._settings,
+            verified=self._verified,
+            deadline=Deadline(_patience(self._settings.timeouts)),
+            danger=asyncio.Event(),
+            farewells=self._farewells,
+        )
+        started = time.monotonic()
+        reached = await reach.reach([report.route])
+        if reached.session is not None:
+            self._farewells.begin(reached.session.wire.leave())
+            seconds = time.monotonic() - started
+            login = Attempt(report.route, Phase.AUTH, None, Verdict.ACCEPTED, seconds)
+        else:
+            login = reached.attempts[-1]
+        seen = [it.seen() for it in report.probes]
+        verdict = diagnose(seen, surroundings=surroundings, login=LoginOutcome(login.error))
+        return replace(report, login=login, diagnosis=verdict)
+
+
+def routes_to_probe(used: Sequence[Route]) -> tuple[Route, ...]:
+    """The account's own routes, then the usual ports and the provider's others at the same hosts.
+
+    Of one port, the account's own mode counts; then the provider's.
+    """
+    routes = {(route.host, route.port): route for route in used}
+    for host in islice(dict.fromkeys(route.host for route in used), _MOST_HOSTS):
+        provider = by_host(host)
+        theirs = {route.port: route for route in (provider.routes if provider else ())}
+        for route in (*anonymous_routes(host), *theirs.values()):
+            routes.setdefault((route.host, route.port), theirs.get(route.port, route))
+    return tuple(routes.values())
+
+
+def _patience(wish: Timeouts) -> Timeouts:
+    """Ours, unless the user's own is shorter."""
+    names = ("connect", "greeting", "command", "total")
+    return replace(PATIENCE, **{name: min(getattr(PATIENCE, name), getattr(wish, name)) for name in names})
+
+
+def _by_family(route: Route, found: list[Address] | Failure, *, used: bool) -> list[Way]:
+    if isinstance(found, Failure):
+        return [Way(route, None, (), used, found)]
+    families: dict[int, list[Address]] = {}
+    for address in found:
+        sockaddr = (address.sockaddr[0], route.port, *address.sockaddr[2:])
+        families.setdefault(_FAMILIES[address.family], []).append(address._replace(sockaddr=sockaddr))
+    return [Way(route, family, addresses, used) for family, addresses in sorted(families.items())]
+
+
+async def _alive(ways: Sequence[Way], *, seconds: float) -> bool:
+    """Whether anybody is at the first host's addresses, by a port that has nothing to do with mail."""
+    first = [way for way in ways if way.route.host == ways[0].route.host and way.addresses]
+    addresses = {address: None for way in first for address in (_with_port(it) for it in way.addresses[:1])}
+    try:
+        (await connect(list(addresses), seconds=seconds)).close()
+    except RouteFailed as exc:
+        return exc.failure.cause is Cause.REFUSED
+    return True
+
+
+def _with_port(address: Address) -> Address:
+    return address._replace(sockaddr=(address.sockaddr[0], _LIFE, *address.sockaddr[2:]))
+
+
+def _recognised(probe: Probe) -> Probe:
+    """The probe, in the light of what the route offered before."""
+    if probe.failure is None:
+        return probe
+    return replace(probe, failure=memory().recognise(probe.failure, route=probe.route))
+
+
+def _attempt(probe: Probe) -> Attempt:
+    assert probe.failure is not None
+    return Attempt(probe.route, probe.phase, probe.failure, judge(probe.failure), probe.seconds)
