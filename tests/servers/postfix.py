@@ -220,6 +220,7 @@ def running(
     settings: Mapping[str, str] = {},
     places: Mapping[str, str] = {},
     ports: Mapping[int, int] = {},
+    services: str = "",
     authority: trustme.CA | None = None,
 ) -> Iterator[Postfix]:
     """Run the server in a directory of its own: see `home`.
@@ -227,7 +228,7 @@ def running(
     `users` maps names to passwords; Dovecot accepts none that has SOH, TAB, CR or LF in it.
     `settings` are lines of main.cf that replace the ones above. `ports` are the ports that must be these,
     in place of free ones. `places` are further addresses where 587 and 465 are, each with the name in
-    its certificate. `authority` signs, in place of a new one.
+    its certificate. `services` are further lines of master.cf. `authority` signs, in place of a new one.
     """
     with home(root) as path:
         free = free_ports(3 + len(LACKING))
@@ -235,7 +236,9 @@ def running(
         lacking: dict[str, int] = dict(zip(LACKING, free[3:], strict=True))
         certify(path, names=set(places.values()), authority=authority)
         _write_dovecot(path, users=users)
-        _write_postfix(path, ports=ports, lacking=lacking, settings=settings, places=places)
+        _write_postfix(
+            path, ports=ports, lacking=lacking, settings=settings, places=places, services=services
+        )
         query = ("postconf", "-c", str(path / "etc"), "-h", "daemon_directory")
         master = subprocess.check_output(query, text=True).strip() + "/master"
         tls = {465: ssl.create_default_context(cafile=path / "ca.pem")}
@@ -269,6 +272,7 @@ def _write_postfix(
     lacking: Mapping[str, int],
     settings: Mapping[str, str],
     places: Mapping[str, str],
+    services: str,
 ) -> None:
     for name in ("etc", "queue", "queue/pid"):
         (path / name).mkdir()
@@ -287,7 +291,9 @@ def _write_postfix(
     without = [_LACKING_CF.format(port, keywords) for keywords, port in lacking.items()]
     where = {"root": path, "submission": ports[587], "submissions": ports[465]}
     also = [_PLACE_CF.format(address=address, name=name, **where) for address, name in places.items()]
-    (path / "etc/master.cf").write_text(_MASTER_CF.format(*ports.values()) + "".join(without + also))
+    (path / "etc/master.cf").write_text(
+        _MASTER_CF.format(*ports.values()) + "".join((*without, *also, services))
+    )
     # virtual(8) lets no pattern choose the mailbox, so all share one: see Postfix.inbox().
     (path / "etc/mailboxes").write_text(f"!/^{re.escape(NOBODY_THERE)}$/ ./\n")
 
