@@ -54,6 +54,18 @@ def test_a_script_notifies(sandbox: Sandbox) -> None:
     assert len(sandbox.messages) == 1
 
 
+def test_a_monitoring_system_hears_whether_mail_can_go_out(sandbox: Sandbox) -> None:
+    line, *ways = run("can_it_mail.py", sandbox=sandbox)
+    assert line == f"OK: Mail can go out: {sandbox.routes[0]} is open."
+    assert all(str(way).startswith("  127.0.0.1:") for way in ways)
+    assert sandbox.messages == ()
+    assert "took the login" in run("can_it_mail.py", "--login", sandbox=sandbox)[0]
+    sandbox.strip_starttls()
+    done = ended("can_it_mail.py", sandbox=sandbox)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert done.stdout.startswith("CRITICAL: Mail cannot go out. ")
+
+
 def test_an_async_application_welcomes_many_and_tells_of_each(sandbox: Sandbox) -> None:
     sandbox.reject("bob@example.org", code=450, text="4.2.1 mailbox busy")
     lines = run("async_app.py", "ann@example.org", "bob@example.org", "eve@", sandbox=sandbox)
