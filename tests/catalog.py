@@ -17,7 +17,7 @@ from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po
 
 import portmail
-from portmail import conclusion, diagnosis, hints, hosting, phrase, report
+from portmail import conclusion, hints, hosting, particulars, phrase, report
 from portmail.cause import FACTS, TURNED_AWAY
 from portmail.cli import check_report
 from portmail.cli.report import in_a_shell
@@ -43,7 +43,7 @@ def situations() -> Iterator[str]:
     for story in STORIES.values():
         yield from (story.headline, story.advice)
     yield from (note.value for note in Note)
-    yield from (diagnosis.VALID, diagnosis.FOR, diagnosis.ISSUED, diagnosis.NAMELESS)
+    yield from (particulars.VALID, particulars.FOR, particulars.ISSUED, particulars.NAMELESS)
 
 
 def pieces() -> Iterator[str]:

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from portmail.cause import Cause
 from portmail.certificate import Certificate
-from portmail.diagnosis import Diagnosis, LoginOutcome, Seen, Surroundings, diagnose
+from portmail.diagnosis import Diagnosis, LoginOutcome, Surroundings, diagnose
 from portmail.failure import Failure, Phase
 from portmail.language import english
 from portmail.phrase import Phrase
 from portmail.reply import Reply
 from portmail.route import PORTS, Route, routes_to
 from portmail.security import Security
+from portmail.seen import Seen
 from portmail.situation import MAIL_GOES_OUT, Blocker, Note, Situation
 from portmail.url import parse_url
 

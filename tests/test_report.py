@@ -12,7 +12,7 @@ import pytest
 
 from portmail.cause import Cause
 from portmail.certificate import Certificate
-from portmail.diagnosis import Seen, diagnose
+from portmail.diagnosis import diagnose
 from portmail.failure import Failure, Phase
 from portmail.language import Language
 from portmail.phrase import SENTENCES, Phrase
@@ -20,6 +20,7 @@ from portmail.receipt import Attempt
 from portmail.report import Probe, Report, outcome_in_words, paragraphs, way_in_words
 from portmail.route import Route
 from portmail.security import Security, TlsEvidence
+from portmail.seen import Seen
 from portmail.situation import Note, Situation
 from portmail.verdict import Verdict
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from portmail import errors
 from portmail.cause import Cause, Nature
-from portmail.diagnosis import Diagnosis, Seen, diagnose
+from portmail.diagnosis import Diagnosis, diagnose
 from portmail.failure import Failure, Phase
 from portmail.hints import hints_for
 from portmail.language import Words, english
@@ -17,6 +17,7 @@ from portmail.phrase import HALVES, WHOLE, joined
 from portmail.receipt import Attempt
 from portmail.reply import Reply
 from portmail.report import TO_DO, what_to_do
+from portmail.seen import Seen
 from portmail.situation import Situation
 from portmail.surroundings import here
 from portmail.verdict import OPENING, Verdict

@@ -6,42 +6,38 @@ behind an error. What comes first in a table counts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from portmail.cause import FACTS, Cause, Nature
-from portmail.certificate import Certificate
+from portmail.cause import Cause
 from portmail.failure import Failure, Phase
 from portmail.hints import hints_for
-from portmail.identity import NOBODY, name_told
-from portmail.phrase import Phrase, Value, ports_in_words, quoted
+from portmail.particulars import impostor, particulars, why
+from portmail.phrase import Phrase, Value, ports_in_words
 from portmail.route import PORTS, RELAY, Route
 from portmail.security import Security
+from portmail.seen import (
+    BLOCKED,
+    SHUT,
+    Seen,
+    answers,
+    are_of_one_kind,
+    cause_of,
+    closed_ways,
+    is_a_last_resort,
+    is_a_way_out,
+    is_blocked,
+    is_insecure,
+    rank,
+    reread,
+    taken,
+)
 from portmail.situation import BY_CAUSE, MAIL_GOES_OUT, SAYS_ALL, STORIES, Blocker, Note, Situation
 
 SOON = 14
 """Days before a certificate's end at which that is told."""
-
-
-class Seen(NamedTuple):
-    """What one way to a server came to.
-
-    Attributes:
-        failure: why it is not open; None where it is.
-        family: 4 or 6, where the way is one of several to the same port; else None.
-        used: whether a submission would take it.
-        encrypted: whether it is, where it is open.
-        certificate: what the server showed, where that is known.
-    """
-
-    route: Route
-    failure: Failure | None
-    family: int | None = None
-    used: bool = True
-    encrypted: bool = True
-    certificate: Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,27 +94,11 @@ class Diagnosis:
         return self.situation in MAIL_GOES_OUT
 
 
-_RANK = {cause: rank for rank, cause in enumerate(BY_CAUSE)}
-
-BLOCKED = (Cause.PROHIBITED, Cause.TIMED_OUT, Cause.DROPPED, Cause.SILENT, Cause.NO_REPLY)
-"""How a firewall looks, or something that stands between."""
-
-_SHUT = (Cause.PROHIBITED, Cause.TIMED_OUT)
-"""How a port looks that a network closes."""
-
-_STILL = (Cause.SILENT, Cause.NO_REPLY)
-"""How a port looks that takes connections and says nothing, in clear and with TLS."""
-
 _ALONE = (Cause.UNREACHABLE, Cause.RESOLVER_FAILED, Cause.NAME_NOT_FOUND, Cause.PROHIBITED)
 """How everything looks without a network."""
 
-_BEFORE = (Phase.CONNECT, Phase.GREETING, Phase.TLS)
-"""Until when nothing was heard of the server."""
-
-_UNASKED = (Cause.OVERTAKEN, Cause.OUT_OF_TIME, Cause.WEAKER, Cause.FAULT)
-"""How a way ends that nobody went to its end."""
-
-_NOT_ALIVE = (*BLOCKED, *_UNASKED, Cause.UNREACHABLE, Cause.NAME_NOT_FOUND, Cause.RESOLVER_FAILED)
+_OWN = frozenset(BY_CAUSE.values()) | {Situation.LOGIN_REFUSED, Situation.LOGIN_FAILED}
+"""Situations whose sentence says by itself what the cause's words say."""
 
 
 class LoginOutcome(NamedTuple):
@@ -139,38 +119,38 @@ class _Case:
 
     def __init__(self, seen: Sequence[Seen], *, surroundings: Surroundings) -> None:
         there = {
-            (it.route.host, it.family) for it in seen if _answers(it) and _cause(it) is not Cause.REFUSED
+            (it.route.host, it.family) for it in seen if answers(it) and cause_of(it) is not Cause.REFUSED
         }
-        self._seen = [it._replace(failure=_reread(it, there=there)) for it in seen]
+        self._seen = [it._replace(failure=reread(it, there=there)) for it in seen]
         self._around = surroundings
         used = [it for it in self._seen if it.used]
-        closed = _told(used)
-        self._open = _taken(used, closed=closed)
-        self._closed = [it for it in closed if not _is_a_last_resort(it, beside=self._open)]
-        self._elsewhere = next((it for it in self._seen if it.failure is None and _is_a_way_out(it)), None)
+        closed = closed_ways(used)
+        self._open = taken(used, closed=closed)
+        self._closed = [it for it in closed if not is_a_last_resort(it, beside=self._open)]
+        self._elsewhere = next((it for it in self._seen if it.failure is None and is_a_way_out(it)), None)
 
     def diagnosis(self, login: LoginOutcome | None) -> Diagnosis:
         if login is not None and self._open is not None and not self._hides(login):
             return self._story(_of_login(login.failure), about=self._open._replace(failure=login.failure))
         if self._open is not None:
-            worst = min(self._closed, key=lambda it: (not _is_insecure(it), _rank(it)), default=self._open)
+            worst = min(self._closed, key=lambda it: (not is_insecure(it), rank(it)), default=self._open)
             return self._story(self._how_open(self._open), about=worst)
-        worst = min(self._closed, key=_rank)
+        worst = min(self._closed, key=rank)
         return self._story(self._how_closed(worst), about=worst)
 
     def _hides(self, login: LoginOutcome) -> bool:
         """Whether a login that went well would hide that another way is not secure."""
-        return login.failure is None and any(map(_is_insecure, self._closed))
+        return login.failure is None and any(map(is_insecure, self._closed))
 
     def _how_open(self, way: Seen) -> Situation:
-        if any(map(_is_insecure, self._closed)):
+        if any(map(is_insecure, self._closed)):
             return Situation.TAMPERED_IN_PART
         if not way.encrypted:
             return Situation.OPEN_UNENCRYPTED
         return Situation.OPEN_IN_PART if self._closed else Situation.OPEN
 
     def _how_closed(self, worst: Seen) -> Situation:
-        cause = _cause(worst) or Cause.FAULT
+        cause = cause_of(worst) or Cause.FAULT
         if not self._around.online and cause in _ALONE:
             return Situation.OFFLINE
         if cause is Cause.UNREACHABLE and self._around.alive:  # by another port there is a way
@@ -183,11 +163,11 @@ class _Case:
 
     def _how_blocked(self, worst: Seen, *, cause: Cause) -> Situation:
         if self._elsewhere is not None:
-            relay = {it.route.port for it in self._closed} == {RELAY} and cause in _SHUT
+            relay = {it.route.port for it in self._closed} == {RELAY} and cause in SHUT
             return Situation.RELAY_BLOCKED if relay else Situation.OTHER_PORT_OPEN
-        if not _blocked(worst):  # it answered, and then no longer
+        if not is_blocked(worst):  # it answered, and then no longer
             return Situation.OTHER
-        if self._around.blocks.issuperset(it.route.port for it in self._closed if _blocked(it)):
+        if self._around.blocks.issuperset(it.route.port for it in self._closed if is_blocked(it)):
             return Situation.BLOCKED_BY_HOSTING
         if cause is Cause.TIMED_OUT and self._is_alive(worst.route.host):
             return Situation.BLOCKED
@@ -195,7 +175,7 @@ class _Case:
 
     def _is_alive(self, host: str) -> bool:
         """Whether anything of the host answered."""
-        return bool(self._around.alive) or any(_answers(it) for it in self._seen if it.route.host == host)
+        return bool(self._around.alive) or any(answers(it) for it in self._seen if it.route.host == host)
 
     def _story(self, situation: Situation, *, about: Seen) -> Diagnosis:
         story = STORIES[situation]
@@ -211,8 +191,7 @@ class _Case:
         )
 
     def _values(self, situation: Situation, *, about: Seen, way: Seen | None) -> Mapping[str, Value]:
-        alike = [it.route.port for it in self._closed if _same_kind(it, about)] or [about.route.port]
-        certificate = about.failure.certificate if about.failure else None
+        alike = [it.route.port for it in self._closed if are_of_one_kind(it, about)] or [about.route.port]
         return {
             "host": about.route.host,
             "ports": ports_in_words(tuple(alike)),
@@ -222,7 +201,7 @@ class _Case:
             "why": particulars(about.failure, now=self._around.today)
             if situation in _OWN
             else why(about.failure),
-            "name": _name(about.failure, certificate=certificate),
+            "name": impostor(about.failure),
             "place": self._around.place,
             "username": self._around.username,
         }
@@ -237,17 +216,17 @@ class _Case:
             yield from self._of_the_relay()
 
     def _of_the_relay(self) -> Iterable[Phrase]:
-        relay = [it for it in self._seen if it.route.port == RELAY and _cause(it) is not Cause.UNREACHABLE]
-        if relay and all(map(_blocked, relay)):
+        relay = [it for it in self._seen if it.route.port == RELAY and cause_of(it) is not Cause.UNREACHABLE]
+        if relay and all(map(is_blocked, relay)):
             yield Phrase(Note.RELAY_CLOSED.value)
 
     def _of_families(self) -> Iterable[Phrase]:
         for family, note in ((6, Note.IPV6_DEAD), (4, Note.IPV4_DEAD)):
             its = [it for it in self._seen if it.family == family]
-            dead = [it for it in its if _blocked(it)]
+            dead = [it for it in its if is_blocked(it)]
             other = [it for it in self._seen if it.family not in (family, None) and it.failure is None]
             if its and len(dead) == len(its) and other:
-                yield Phrase(note.value, {"why": why(min(dead, key=_rank).failure)})
+                yield Phrase(note.value, {"why": why(min(dead, key=rank).failure)})
 
     def _of_certificates(self) -> Iterable[Phrase]:
         for it in self._seen:
@@ -257,77 +236,6 @@ class _Case:
             if (days := certificate.days_left(self._around.today)) < SOON:
                 yield Phrase(Note.EXPIRES.value, {"host": it.route.host, "days": str(days)})
                 return
-
-
-def _told(used: Sequence[Seen]) -> list[Seen]:
-    """Of each port that is open by no family, the failure that says most.
-
-    A family by which nobody answers anything says nothing where the other one has answers.
-    """
-    answering = {it.family for it in used if _answers(it)}
-    ways: dict[Route, list[Seen]] = {}
-    for it in used:
-        ways.setdefault(it.route, []).append(it)
-    closed = [its for its in ways.values() if all(it.failure for it in its)]
-    return [min([it for it in its if it.family in answering] or its, key=_rank) for its in closed]
-
-
-def _taken(used: Sequence[Seen], *, closed: Sequence[Seen]) -> Seen | None:
-    """The first open way that a submission goes: never a weaker one, where one failed to be secure."""
-    danger = any(_is_insecure(it) and it.route.security.encrypted for it in closed)
-    ways = (it for it in used if it.failure is None)
-    return next((it for it in ways if it.route.security.encrypted or not danger), None)
-
-
-def _cause(seen: Seen) -> Cause | None:
-    return seen.failure.cause if seen.failure else None
-
-
-def _answers(seen: Seen) -> bool:
-    """Whether it shows that somebody is there."""
-    return _cause(seen) not in _NOT_ALIVE
-
-
-def _is_insecure(seen: Seen) -> bool:
-    return seen.failure is not None and seen.failure.nature is Nature.INSECURE
-
-
-def _is_a_last_resort(seen: Seen, *, beside: Seen | None) -> bool:
-    """Whether nobody misses it: a relay's port, where mail goes out by another way."""
-    return beside is not None and not seen.route.security.encrypted
-
-
-def _rank(seen: Seen) -> int:
-    return _RANK.get(seen.failure.cause, len(_RANK)) if seen.failure else len(_RANK)
-
-
-def _reread(seen: Seen, *, there: Collection[tuple[str, int | None]]) -> Failure | None:
-    """Silence on a port that is TLS from the first octet has a reason; so has no way to one port alone."""
-    failure, route = seen.failure, seen.route
-    if failure and failure.cause is Cause.UNREACHABLE and (route.host, seen.family) in there:
-        return replace(failure, cause=Cause.PROHIBITED)
-    wanted = PORTS.get(route.port)
-    if failure and failure.cause is Cause.SILENT and wanted is Security.IMPLICIT_TLS is not route.security:
-        return replace(failure, cause=Cause.PLAIN_ON_TLS_PORT)
-    return failure
-
-
-def _blocked(seen: Seen) -> bool:
-    return seen.failure is not None and seen.failure.cause in BLOCKED and seen.failure.phase in _BEFORE
-
-
-def _same_kind(one: Seen, other: Seen) -> bool:
-    """Whether both are closed for reasons that are told in one."""
-    if one.route.host != other.route.host or one.failure is None or other.failure is None:
-        return False
-    causes = {one.failure.cause, other.failure.cause}
-    still = causes.issubset(_STILL) and _blocked(one) and _blocked(other)
-    return len(causes) == 1 or causes.issubset(_SHUT) or still
-
-
-def _is_a_way_out(seen: Seen) -> bool:
-    """Whether mail could be submitted there, with a login."""
-    return seen.encrypted and seen.route.security.encrypted
 
 
 def _of_login(failure: Failure | None) -> Situation:
@@ -349,52 +257,3 @@ def _port(route: Route) -> str:
     """What follows `port=` in the settings, so that they mean this route."""
     usual = PORTS.get(route.port, Security.STARTTLS)  # what a port of no meaning is, with a login
     return str(route.port) if usual is route.security else f"{route.port}, security={route.security.value!r}"
-
-
-def _name(failure: Failure | None, *, certificate: Certificate | None) -> str:
-    """Who shows himself in the server's place."""
-    if certificate is not None:
-        return certificate.interceptor or certificate.issuer or NOBODY
-    return name_told(failure.detail) if failure else NOBODY
-
-
-VALID, ISSUED = "it is valid from {start} to {end}", "issued by {issuer}"
-FOR, NAMELESS = "it is for {names}", "it is for no name that counts"
-"""What a certificate says that decides."""
-
-_OWN = frozenset(BY_CAUSE.values()) | {Situation.LOGIN_REFUSED, Situation.LOGIN_FAILED}
-"""Situations whose sentence says by itself what the cause's words say."""
-
-_SHOWN = (Cause.CERTIFICATE_EXPIRED, Cause.CERTIFICATE_NAME, Cause.CERTIFICATE_UNTRUSTED)
-
-_OF_TLS = (Cause.CERTIFICATE_INVALID, Cause.NO_PROOF, Cause.TLS_FAILED)
-
-_IN_DETAIL = (*_SHOWN, *_OF_TLS, Cause.NOT_SMTP, Cause.NO_MECHANISM)
-"""Causes whose detail is half a sentence of its own."""
-
-
-def why(failure: Failure | None) -> Phrase:
-    """Why a way is closed, in half a sentence."""
-    if failure is None:
-        return quoted("")
-    return quoted(str(failure.reply)) if failure.reply else Phrase(FACTS[failure.cause].words)
-
-
-def particulars(failure: Failure | None, *, now: datetime) -> Phrase:
-    """The same, where it is said already what kind of failure it is."""
-    if failure is None or failure.reply is not None or failure.cause not in _IN_DETAIL:
-        return why(failure)
-    if failure.certificate is not None and failure.cause in _SHOWN:
-        its, expired = failure.certificate, failure.cause is Cause.CERTIFICATE_EXPIRED
-        if not (expired and failure.detail and its.not_before <= now <= its.not_after):  # not its issuer's
-            return _shown(failure.cause, certificate=its)
-    return quoted(failure.detail) if failure.detail else why(failure)
-
-
-def _shown(cause: Cause, *, certificate: Certificate) -> Phrase:
-    if cause is Cause.CERTIFICATE_EXPIRED:
-        start, end = str(certificate.not_before.date()), str(certificate.not_after.date())
-        return Phrase(VALID, {"start": start, "end": end})
-    if cause is Cause.CERTIFICATE_UNTRUSTED:
-        return Phrase(ISSUED, {"issuer": certificate.issuer or NOBODY})
-    return Phrase(FOR, {"names": ", ".join(certificate.names[:3])}) if certificate.names else Phrase(NAMELESS)

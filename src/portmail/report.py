@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from portmail.certificate import Certificate
-from portmail.diagnosis import Diagnosis, Seen
+from portmail.diagnosis import Diagnosis
 from portmail.failure import Failure, Phase
 from portmail.language import Language, Words, words
 from portmail.phrase import Phrase, joined
 from portmail.receipt import Attempt
 from portmail.route import Route
 from portmail.security import TlsEvidence
+from portmail.seen import Seen
 from portmail.situation import Note
 
 OPEN = "open"
