@@ -24,7 +24,8 @@ import portmail
 from portmail import Cause, Phase, Route, Security, Timeouts, Verdict
 from portmail.cli import checking as command
 from portmail.cli import exits, main
-from portmail.cli.checking import code_of, submitter_for
+from portmail.cli.check_codes import CODES, code_of
+from portmail.cli.targets import submitter_for
 from portmail.diagnosis import Diagnosis
 from portmail.errors import CredentialsUnusable
 from portmail.language import Language
@@ -359,7 +360,7 @@ def test_every_situation_has_an_exit_code(situation: Situation) -> None:
 
 
 def test_no_code_is_given_to_what_lets_mail_out() -> None:
-    assert {it for it in command.CODES if EXITS[it] == exits.OK} == set()
+    assert {it for it in CODES if EXITS[it] == exits.OK} == set()
 
 
 # ------------------------------------------------------------------------------------------ JSON

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TextIO
 
+from portmail.cli.check_codes import code_of
 from portmail.cli.check_report import show
-from portmail.cli.checking import code_of
 from portmail.cli.exits import exit_code
 from portmail.cli.report import tell
 from portmail.conclusion import in_words
