@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from textwrap import dedent
@@ -32,6 +32,7 @@ from portmail.transports.wire import Wire
 from portmail.verdict import judge
 from tests.leaks import PASSWORD, USER, traces
 from tests.messages import message
+from tests.servers.dialogue import play
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 NOW = 1_795_000_000.0
@@ -109,10 +110,27 @@ def won(route: Route, *failed: Attempt, tls: bool = True) -> Connected:
 BLOCKED = won(IMPLICIT, attempt(STARTTLS, Cause.OVERTAKEN))
 """587 was silent, and 465 was ready."""
 
+MUTE = won(IMPLICIT, attempt(STARTTLS, Cause.OVERTAKEN, phase=Phase.GREETING))
+"""587 took the connection and was silent, which says nothing of the port."""
 
-def learn(remembering: RouteMemory, connected: Connected, *, account: Account = ACCOUNT) -> None:
-    walked = sorted(account.routes, key=lambda it: -it.port)
+BACK = won(STARTTLS, attempt(IMPLICIT, Cause.OVERTAKEN))
+"""465 was tried first and was silent, and 587 was ready."""
+
+
+def learn(
+    remembering: RouteMemory,
+    connected: Connected,
+    *,
+    account: Account = ACCOUNT,
+    walked: Sequence[Route] | None = None,
+) -> None:
+    walked = walked or sorted(account.routes, key=lambda it: -it.port)
     remembering.learn(connected, account=account, walked=walked)
+
+
+def learn_back(remembering: RouteMemory) -> None:
+    """That 465, tried first, was silent."""
+    learn(remembering, BACK, walked=(IMPLICIT, STARTTLS))
 
 
 def ordered(remembering: RouteMemory, *routes: Route, account: Account = ACCOUNT) -> list[Route]:
@@ -167,34 +185,170 @@ def test_a_route_that_wins_in_its_turn_is_no_news(world: World) -> None:
 def test_it_is_remembered_of_an_account_in_a_network_for_30_days(
     world: World, change: dict[str, Any], known: bool
 ) -> None:
-    failed = attempt(STARTTLS, Cause.REFUSED)  # which says nothing of the port
-    learn(world.program(), won(IMPLICIT, failed))
+    learn(world.program(), MUTE)
     account = change.pop("account", ACCOUNT)
     for name, value in change.items():
         setattr(world, name, value)
     assert ordered(world.program(), account=account) == ([IMPLICIT, STARTTLS] if known else list(ROUTES))
 
 
-def test_a_remembered_route_that_failed_is_replaced_by_the_one_that_won(world: World) -> None:
+@pytest.mark.parametrize("cause", [Cause.OVERTAKEN, Cause.TIMED_OUT, Cause.SILENT])
+def test_a_remembered_route_that_is_silent_is_replaced_by_the_one_that_won(
+    world: World, cause: Cause
+) -> None:
     remembering = world.program()
-    learn(remembering, BLOCKED)
-    learn(remembering, won(STARTTLS, attempt(IMPLICIT, Cause.REFUSED)))
-    assert ordered(remembering, IMPLICIT, STARTTLS) == [STARTTLS, IMPLICIT]
-    assert ordered(world.program(), IMPLICIT, STARTTLS) == [STARTTLS, IMPLICIT]
+    learn(remembering, MUTE)
+    silent = attempt(IMPLICIT, cause, phase=Phase.GREETING)
+    learn(remembering, won(STARTTLS, silent), walked=ordered(remembering))
+    for program in (remembering, world.program()):
+        assert ordered(program, IMPLICIT, STARTTLS) == [STARTTLS, IMPLICIT]
 
 
-def test_a_remembered_route_that_works_is_remembered_on(world: World) -> None:
+OTHERS = submission_routes("other.example")
+"""A host of the second choice."""
+
+
+@pytest.mark.parametrize("winner", [STARTTLS, OTHERS[0]], ids=str)
+@pytest.mark.parametrize("cause", [it for it in Cause if it is not Cause.OVERTAKEN])
+def test_a_remembered_route_that_failed_is_forgotten(world: World, cause: Cause, winner: Route) -> None:
+    learn(world.program(), MUTE)
+    failed = attempt(IMPLICIT, cause, phase=Phase.AUTH)
+    learn(world.program(), won(winner, failed), walked=(IMPLICIT, STARTTLS, *OTHERS))
+    assert ordered(world.program()) == [STARTTLS, IMPLICIT]
+
+
+@pytest.mark.parametrize(
+    ("walked", "known"),
+    [((IMPLICIT, *OTHERS, STARTTLS), False), ((OTHERS[0], IMPLICIT, STARTTLS, OTHERS[1]), True)],
+    ids=["it had its time", "another one was quicker"],
+)
+def test_a_remembered_route_is_forgotten_where_it_was_overtaken_though_it_was_tried_before(
+    world: World, walked: tuple[Route, ...], known: bool
+) -> None:
+    learn(world.program(), MUTE)
+    learn(world.program(), won(OTHERS[0], attempt(IMPLICIT, Cause.OVERTAKEN)), walked=walked)
+    assert ordered(world.program()) == ([IMPLICIT, STARTTLS] if known else [STARTTLS, IMPLICIT])
+
+
+def test_a_remembered_route_stays_where_another_one_failed(world: World) -> None:
+    learn(world.program(), MUTE)
+    learn(world.program(), won(IMPLICIT, attempt(STARTTLS, Cause.REFUSED)))
+    assert ordered(world.program()) == [IMPLICIT, STARTTLS]
+
+
+def test_what_is_only_used_is_not_remembered_on(world: World) -> None:
+    """After 30 days the race is run again, and may come to the same again."""
     remembering = world.program()
-    learn(remembering, BLOCKED)
-    for _ in range(4):
-        world.now += 20 * DAY
+    learn(remembering, MUTE)
+    for day in (10, 20, 29):
+        world.now = NOW + day * DAY
         learn(remembering, won(IMPLICIT))
     assert ordered(world.program()) == [IMPLICIT, STARTTLS]
+    world.now = NOW + 30 * DAY
+    assert ordered(remembering) == ordered(world.program()) == [STARTTLS, IMPLICIT]
+    learn(remembering, MUTE)
+    world.now += 30 * DAY - 1
+    assert ordered(world.program()) == [IMPLICIT, STARTTLS]
+
+
+def test_what_is_shown_again_is_remembered_on(world: World) -> None:
+    for _ in range(3):
+        learn(world.program(), MUTE)
+        world.now += 29 * DAY
+        assert ordered(world.program()) == [IMPLICIT, STARTTLS]
+
+
+BEFORE = (STARTTLS, IMPLICIT, RELAY, *OTHERS)
+SHOWN: Mapping[str, tuple[Cause, Phase, Route, Route, Sequence[Route], bool]] = {
+    "silence": (Cause.TIMED_OUT, Phase.CONNECT, STARTTLS, IMPLICIT, BEFORE, True),
+    "forbidden": (Cause.PROHIBITED, Phase.CONNECT, STARTTLS, IMPLICIT, BEFORE, True),
+    "overtaken": (Cause.OVERTAKEN, Phase.CONNECT, STARTTLS, IMPLICIT, BEFORE, True),
+    "overtaken while it was mute": (Cause.OVERTAKEN, Phase.GREETING, STARTTLS, IMPLICIT, BEFORE, True),
+    "mute": (Cause.SILENT, Phase.GREETING, STARTTLS, IMPLICIT, BEFORE, True),
+    "mute in the handshake": (Cause.NO_REPLY, Phase.TLS, IMPLICIT, STARTTLS, BEFORE[1::-1], True),
+    "a server that is stuck": (Cause.NO_REPLY, Phase.AUTH, STARTTLS, IMPLICIT, BEFORE, False),
+    "refused": (Cause.REFUSED, Phase.CONNECT, STARTTLS, IMPLICIT, BEFORE, False),
+    "dropped": (Cause.DROPPED, Phase.GREETING, STARTTLS, IMPLICIT, BEFORE, False),
+    "no way": (Cause.UNREACHABLE, Phase.CONNECT, STARTTLS, IMPLICIT, BEFORE, False),
+    "a server that says later": (Cause.REFUSED_TRANSIENT, Phase.GREETING, STARTTLS, IMPLICIT, BEFORE, False),
+    "a certificate": (Cause.CERTIFICATE_EXPIRED, Phase.TLS, STARTTLS, IMPLICIT, BEFORE, False),
+    "no time was left": (Cause.OUT_OF_TIME, Phase.CONNECT, STARTTLS, IMPLICIT, BEFORE, False),
+    "silence behind it": (Cause.TIMED_OUT, Phase.CONNECT, IMPLICIT, STARTTLS, BEFORE, False),
+    "overtaken by one before it": (Cause.OVERTAKEN, Phase.CONNECT, IMPLICIT, STARTTLS, BEFORE, False),
+    "silence of another host": (Cause.TIMED_OUT, Phase.CONNECT, STARTTLS, OTHERS[1], BEFORE, False),
+    "another host was quicker": (Cause.OVERTAKEN, Phase.GREETING, STARTTLS, OTHERS[1], BEFORE, False),
+    "silence of a stronger one": (Cause.TIMED_OUT, Phase.CONNECT, STARTTLS, RELAY, BEFORE, False),
+    "a walk over others": (Cause.TIMED_OUT, Phase.CONNECT, STARTTLS, IMPLICIT, OTHERS, False),
+}
+
+
+@pytest.mark.parametrize("shown", SHOWN.values(), ids=SHOWN)
+def test_a_route_is_remembered_where_the_network_stopped_others_of_its_host_before_it(
+    world: World, shown: tuple[Cause, Phase, Route, Route, Sequence[Route], bool]
+) -> None:
+    cause, phase, failed, winner, walked, known = shown
+    account = Account(USER, frozenset(BEFORE))
+    learn(world.program(), won(winner, attempt(failed, cause, phase=phase)), account=account, walked=walked)
+    assert (world.root / "good-routes").exists() is known
+    world.now += 10 * HOUR  # what is blocked is forgotten
+    there = [it for it in BEFORE if it.host == winner.host and it != winner and it.security.encrypted]
+    told = ordered(world.program(), *there, winner, account=account)
+    assert told == ([winner, *there] if known else [*there, winner])
+
+
+# The order of hosts.
+
+
+BACKUP = Route("backup.example", 587, Security.STARTTLS)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_host_that_is_down_for_a_moment_does_not_lose_its_place(world: World, cause: Cause) -> None:
+    routes = (STARTTLS, BACKUP)
+    account = Account(USER, frozenset(routes))
+    learn(world.program(), won(BACKUP, attempt(STARTTLS, cause)), account=account, walked=routes)
+    assert ordered(world.program(), *routes, account=account) == [*routes]
+
+
+def test_a_blocked_port_moves_no_mail_to_another_host(world: World) -> None:
+    learn(world.program(), BLOCKED)
+    routes = (STARTTLS, OTHERS[1])
+    assert ordered(world.program(), *routes, account=Account(USER, frozenset(routes))) == [*routes]
+
+
+def test_what_worked_at_a_host_says_more_of_it_than_a_port_that_is_blocked(world: World) -> None:
+    """Whoever found the port blocked may have met another host's firewall."""
+    learn(world.program(), MUTE)
+    account = Account("you@example.net", frozenset(OTHERS))
+    silent = attempt(OTHERS[1], Cause.TIMED_OUT)
+    learn(world.program(), won(OTHERS[0], silent), account=account, walked=OTHERS)
+    assert world.program().is_blocked(465)
+    assert ordered(world.program()) == [IMPLICIT, STARTTLS]
+
+
+def test_hosts_in_turn_keep_their_turns_and_each_has_its_open_port_first(world: World) -> None:
+    """Of several targets with both ports each, those with TLS may come first (RFC 8314 section 5.1)."""
+    routes = (IMPLICIT, OTHERS[1], STARTTLS, OTHERS[0])
+    account = Account(USER, frozenset(routes))
+    learn(world.program(), BACK, account=account, walked=routes)
+    assert world.program().is_blocked(465)
+    assert ordered(world.program(), *routes, account=account) == [STARTTLS, OTHERS[0], IMPLICIT, OTHERS[1]]
+    world.now += 10 * HOUR
+    assert ordered(world.program(), *routes, account=account) == [STARTTLS, OTHERS[1], IMPLICIT, OTHERS[0]]
+
+
+def test_what_worked_is_remembered_of_each_host(world: World) -> None:
+    routes = (*ROUTES, *OTHERS)
+    account = Account(USER, frozenset(routes))
+    for starttls, implicit in (ROUTES, OTHERS):
+        mute = attempt(starttls, Cause.OVERTAKEN, phase=Phase.GREETING)
+        learn(world.program(), won(implicit, mute), account=account, walked=routes)
+    assert ordered(world.program(), *routes, account=account) == [*ROUTES[::-1], *OTHERS[::-1]]
 
 
 def test_a_route_that_is_no_longer_among_the_settings_is_not_added(world: World) -> None:
     learn(world.program(), BLOCKED)
-    key = ACCOUNT.key(world.network)
+    key = ACCOUNT.key(world.network, host=HOST)
     world.store.write(
         "good-routes", key, {"when": NOW, "seconds": DAY, "route": "evil.example:465 implicit-tls"}
     )
@@ -209,17 +363,29 @@ def test_demoted_routes_come_last_whatever_is_remembered(remembering: RouteMemor
     assert remembering.ordered(routes, account=anonymous, demoted={STARTTLS}) == [IMPLICIT, RELAY, STARTTLS]
 
 
-def test_a_weaker_route_never_comes_before_a_stronger_one_that_was_before_it(
-    remembering: RouteMemory,
-) -> None:
+def test_a_weaker_route_never_comes_before_a_stronger_one_that_was_before_it(world: World) -> None:
+    remembering = world.program()
     account = Account("", frozenset(anonymous_routes(HOST)))
     failed = (attempt(STARTTLS, Cause.TIMED_OUT), attempt(IMPLICIT, Cause.TIMED_OUT))
     learn(remembering, won(RELAY, *failed), account=account)
     assert ordered(remembering, *anonymous_routes(HOST), account=account) == [STARTTLS, IMPLICIT, RELAY]
-    plain = Route(HOST, 2525, Security.PLAINTEXT)
-    learn(remembering, won(plain, attempt(RELAY, Cause.OVERTAKEN)), account=account)
-    told = ordered(remembering, *anonymous_routes(HOST), plain, account=account)
-    assert told == [STARTTLS, IMPLICIT, plain, RELAY]
+    plain, another = Route(HOST, 2526, Security.PLAINTEXT), replace(RELAY, port=2525)
+    routes = (*ROUTES, RELAY, another, plain)
+    account = Account("", frozenset(routes))
+    for winner in (plain, another):
+        learn(remembering, won(winner, attempt(RELAY, Cause.OVERTAKEN)), account=account, walked=routes)
+        told = (another, RELAY) if winner is another else (RELAY, another)
+        world.now += DAY
+        assert ordered(world.program(), *routes, account=account) == [*ROUTES, *told, plain]
+
+
+def test_a_blocked_port_puts_nothing_in_clear_first(world: World) -> None:
+    plain = Route(HOST, 2526, Security.PLAINTEXT)
+    routes = (RELAY, plain)
+    account = Account("", frozenset(routes))
+    learn(world.program(), won(plain, attempt(RELAY, Cause.TIMED_OUT)), account=account, walked=routes)
+    assert world.program().is_blocked(25)
+    assert ordered(world.program(), *routes, account=account) == [*routes]
 
 
 PLACES = st.builds(
@@ -234,7 +400,7 @@ CAUSES = st.sampled_from(
 
 
 @given(routes=st.lists(PLACES, min_size=1, max_size=7, unique=True), data=st.data())
-def test_the_order_is_another_one_of_the_same_routes_and_strength_keeps_its_place(
+def test_the_order_is_another_one_of_the_same_routes_and_hosts_and_strength_keep_their_places(
     routes: list[Route], data: st.DataObject
 ) -> None:
     remembering = RouteMemory(Nowhere(), clock=lambda: NOW, network=lambda: "here")
@@ -242,14 +408,16 @@ def test_the_order_is_another_one_of_the_same_routes_and_strength_keeps_its_plac
     for _ in range(data.draw(st.integers(0, 4))):
         failed = data.draw(st.lists(st.builds(attempt, st.sampled_from(routes), CAUSES), max_size=4))
         winner = won(data.draw(st.sampled_from(routes)), *failed, tls=data.draw(st.booleans()))
-        remembering.learn(winner, account=account, walked=routes)
+        beside = data.draw(st.lists(st.sampled_from(routes), max_size=2))
+        remembering.learn(winner, account=account, walked=data.draw(st.permutations(routes)), beside=beside)
     demoted = data.draw(st.sets(st.sampled_from(routes)))
     given_order = sorted(routes, key=demoted.__contains__)
     told = remembering.ordered(routes, account=account, demoted=demoted)
     assert len(told) == len(routes)
     assert set(told) == set(routes)
-    strengths = [(route in demoted, route.security.encrypted) for route in told]
-    assert strengths == [(route in demoted, route.security.encrypted) for route in given_order]
+    for before, after in zip(given_order, told, strict=True):
+        assert (before.host, before in demoted) == (after.host, after in demoted)
+        assert before.security is after.security or (before.security.encrypted and after.security.encrypted)
 
 
 # Ports that are blocked.
@@ -307,6 +475,16 @@ def test_a_port_on_which_another_host_answers_is_not_blocked(remembering: RouteM
     assert not remembering.is_blocked(587)
 
 
+def test_a_port_on_which_a_route_was_seen_to_be_open_is_not_blocked(world: World) -> None:
+    learn(world.program(), BLOCKED)
+    remembering = world.program()
+    failed = attempt(replace(OTHER, port=587), Cause.TIMED_OUT)
+    remembering.learn(won(IMPLICIT, failed), account=ACCOUNT, walked=ROUTES, beside=[STARTTLS])
+    for program in (remembering, world.program()):
+        assert not program.is_blocked(587)
+        assert not program.is_blocked(465)
+
+
 def test_it_is_taken_for_blocked_longer_each_time_up_to_six_hours(world: World) -> None:
     for minutes in (10, 30, 90, 270, 360, 360):
         learn(world.program(), BLOCKED)
@@ -344,9 +522,9 @@ def test_a_clock_that_was_set_back_makes_a_finding_worthless_until_it_is_found_a
 
 
 def test_with_a_clock_set_back_everything_is_learnt_again_at_once(world: World) -> None:
-    learn(world.program(), won(STARTTLS, attempt(IMPLICIT, Cause.REFUSED)))
+    learn_back(world.program())
     world.now -= 100 * DAY
-    learn(world.program(), won(STARTTLS, attempt(IMPLICIT, Cause.REFUSED)))
+    learn_back(world.program())
     assert ordered(world.program(), IMPLICIT, STARTTLS) == [STARTTLS, IMPLICIT]
     [told] = world.program().recognised([MISSING])
     assert told.error is not None
@@ -470,15 +648,27 @@ def test_the_steady_state_reads_and_writes_nothing(world: World) -> None:
 
 
 def test_what_is_older_than_a_day_is_written_again_once(world: World) -> None:
-    learn(world.program(), won(STARTTLS, attempt(IMPLICIT, Cause.REFUSED)))
-    world.now += DAY - 1
+    mute = won(STARTTLS, attempt(IMPLICIT, Cause.OVERTAKEN, phase=Phase.GREETING))
     store = Counting(world.root)
-    learn(world.program(store), won(STARTTLS))
-    assert store.writes == 0
+
+    def walk() -> None:
+        learn(world.program(store), mute, walked=(IMPLICIT, STARTTLS))
+
+    walk()
+    assert store.writes == 2, "the route, and that it offers STARTTLS"
+    world.now += DAY - 1
+    walk()
+    assert store.writes == 2
     world.now += 1
     for _ in range(2):
-        learn(world.program(store), won(STARTTLS))
-    assert store.writes == 2, "the route, and that it offers STARTTLS"
+        walk()
+    assert store.writes == 4
+
+
+def test_a_walk_on_which_nothing_failed_asks_nothing_of_the_routes(world: World) -> None:
+    store = Counting(world.root)
+    learn(world.program(store), won(IMPLICIT))
+    assert (store.reads, store.writes) == (1, 0), "whether its port was blocked"
 
 
 def test_one_route_alone_is_not_looked_up(world: World) -> None:
@@ -522,17 +712,19 @@ def test_what_only_looks_like_this_machine_is_remembered(world: World, host: str
 
 
 def test_this_machine_keeps_its_place_among_others(world: World) -> None:
-    here = Route("127.0.0.1", 587, Security.STARTTLS)
-    routes = (here, STARTTLS, IMPLICIT)
+    here = submission_routes("127.0.0.1")
+    routes = (here[0], *ROUTES, here[1])
     account = Account(USER, frozenset(routes))
-    failed = [attempt(here, Cause.TIMED_OUT)]
-    world.program().learn(won(IMPLICIT, *failed), account=account, walked=routes)
+    failed = [attempt(here[0], Cause.TIMED_OUT)]
+    store = Counting(world.root)
+    world.program(store).learn(won(IMPLICIT, *failed), account=account, walked=routes)
+    assert (store.reads, store.writes) == (1, 0), "whether the port was blocked that is open"
     assert not world.program().is_blocked(587)
     failed += [attempt(STARTTLS, Cause.TIMED_OUT)]
     world.program().learn(won(IMPLICIT, *failed), account=account, walked=routes)
     assert world.program().is_blocked(587), "on the way to others"
-    assert ordered(world.program(), *routes, account=account) == [IMPLICIT, here, STARTTLS]
-    assert ordered(world.program(), STARTTLS, here, IMPLICIT, account=account) == [IMPLICIT, here, STARTTLS]
+    told = [here[0], IMPLICIT, STARTTLS, here[1]]
+    assert ordered(world.program(), *routes, account=account) == told
 
 
 def test_a_cache_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -548,7 +740,6 @@ def test_a_cache_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> No
     assert store.reads == 0, "what was used last is still there"
 
 
-GOOD_KEY = ACCOUNT.key("192.0.2.0/24")
 RIGHT = {"when": NOW, "seconds": 30 * DAY, "route": str(IMPLICIT)}
 
 
@@ -574,7 +765,7 @@ RIGHT = {"when": NOW, "seconds": 30 * DAY, "route": str(IMPLICIT)}
 def test_a_file_is_believed_if_it_says_exactly_what_is_written(
     world: World, told: dict[str, Any], believed: bool
 ) -> None:
-    learn(world.program(), won(IMPLICIT, attempt(STARTTLS, Cause.REFUSED)))
+    learn(world.program(), MUTE)
     [file] = (world.root / "good-routes").iterdir()
     assert json.loads(file.read_text("utf-8")) == RIGHT
     file.write_text(json.dumps(told), "utf-8")
@@ -586,7 +777,7 @@ def test_a_file_is_believed_if_it_says_exactly_what_is_written(
 )
 def test_files_that_are_damaged_cost_nothing_but_what_was_learnt(world: World, octets: bytes) -> None:
     learn(world.program(), BLOCKED)
-    learn(world.program(), won(STARTTLS, attempt(IMPLICIT, Cause.TIMED_OUT)))
+    learn_back(world.program())
     files = [
         file
         for kind in ("good-routes", "blocked-ports", "starttls")
@@ -604,7 +795,7 @@ def test_files_that_are_damaged_cost_nothing_but_what_was_learnt(world: World, o
 
 def test_no_file_names_anybody_or_the_network(world: World) -> None:
     learn(world.program(), BLOCKED)
-    learn(world.program(), won(STARTTLS, attempt(IMPLICIT, Cause.TIMED_OUT)))
+    learn_back(world.program())
     files = [path for path in world.root.rglob("*") if path.is_file()]
     assert len(files) == 4, "with the salt"
     said = b"".join(path.name.encode() + path.read_bytes() for path in files)
@@ -631,13 +822,13 @@ def test_an_account_is_who_logs_in_and_by_which_routes() -> None:
 # On the wire.
 
 
-NAME = "mail.example.test"
-"""A host that is not this machine, but is found there."""
+NAME, BACKUP_NAME = "mail.example.test", "backup.example.test"
+"""Hosts that are not this machine, but are found there."""
 
 
 @pytest.fixture
 def server() -> Iterator[Sandbox]:
-    with Sandbox(names=[NAME], users={USER: PASSWORD}) as sandbox:
+    with Sandbox(names=[NAME, BACKUP_NAME], users={USER: PASSWORD}) as sandbox:
         yield sandbox
 
 
@@ -647,7 +838,8 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
     resolve = socket.getaddrinfo
 
     def found(host: str, *rest: Any, **options: Any) -> Any:
-        return resolve("127.0.0.1" if host == NAME and not options.get("flags") else host, *rest, **options)
+        here = host in (NAME, BACKUP_NAME) and not options.get("flags")
+        return resolve("127.0.0.1" if here else host, *rest, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", found)
     monkeypatch.setenv("PORTMAIL_CACHE", str(tmp_path / "cache"))
@@ -693,28 +885,73 @@ def test_after_one_blocked_send_the_next_program_goes_straight_to_the_open_port(
     assert services(server) == [465, 465, 465]
 
 
+def tried(receipt: portmail.Receipt) -> list[Security]:
+    return [it.route.security for it in receipt.attempts]
+
+
 def test_a_remembered_route_that_fails_lets_the_others_go_on(
     server: Sandbox, elsewhere: Callable[[], None]
 ) -> None:
-    server.close_port(587)
+    server.block(587)
     with account_at(server) as mail:
         mail.send(message())
     server.open_port(587)
     server.close_port(465)
     elsewhere()
     with account_at(server) as mail:
-        receipt = mail.send(message())
-    assert [it.route.security for it in receipt.attempts] == [Security.IMPLICIT_TLS, Security.STARTTLS]
+        assert tried(mail.send(message())) == [Security.IMPLICIT_TLS, Security.STARTTLS]
     server.open_port(465)
+    for routes in (account_routes(server), account_routes(server)[::-1]):
+        elsewhere()
+        with account_at(server, routes=routes) as mail:
+            assert tried(mail.send(message())) == [routes[0].security], "which is the settings' again"
+
+
+def test_a_remembered_route_that_has_gone_mute_is_waited_for_once(
+    server: Sandbox, elsewhere: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portmail.opening.NEXT_ROUTE_UNREADY", 0.05)
+    with play("SILENCE") as mute:
+        routes = (account_routes(server)[0], Route(NAME, mute.port, Security.IMPLICIT_TLS))
+        overtaken = attempt(routes[0], Cause.OVERTAKEN)
+        account = Account(USER, frozenset(routes))
+        memory().learn(won(routes[1], overtaken), account=account, walked=routes)
+        for sequence in ([Security.IMPLICIT_TLS, Security.STARTTLS], [Security.STARTTLS]):
+            with account_at(server, routes=routes) as mail:
+                assert tried(mail.send(message())) == sequence
+            elsewhere()
+    assert mute.connections == 1
+
+
+def test_a_remembered_port_that_has_gone_silent_is_waited_for_once(
+    server: Sandbox, elsewhere: Callable[[], None]
+) -> None:
+    starttls, implicit = Security.STARTTLS, Security.IMPLICIT_TLS
+    walks = [(587, [starttls, implicit]), (465, [implicit, starttls]), (465, [starttls])]
+    for service, sequence in walks:
+        server.open_port(587)
+        server.open_port(465)
+        server.block(service)
+        with account_at(server) as mail:
+            assert tried(mail.send(message())) == sequence
+        elsewhere()
+
+
+def test_a_server_that_is_down_for_a_moment_is_the_first_again(
+    server: Sandbox, elsewhere: Callable[[], None]
+) -> None:
+    routes = (account_routes(server)[0], Route(BACKUP_NAME, server.port(465), Security.IMPLICIT_TLS))
+    server.block(587)
+    with account_at(server, routes=routes) as mail:
+        assert mail.send(message()).route == routes[1]
+    server.open_port(587)
     elsewhere()
-    with account_at(server, routes=account_routes(server)[::-1]) as mail:
-        receipt = mail.send(message())
-    assert receipt.route.security is Security.STARTTLS, "it is the good one now, though it is given last"
-    assert len(receipt.attempts) == 1
+    with account_at(server, routes=routes) as mail:
+        assert mail.send(message()).route == routes[0]
 
 
 def test_a_login_that_is_refused_makes_no_route_good(server: Sandbox, elsewhere: Callable[[], None]) -> None:
-    server.close_port(587)
+    server.block(587)
     with account_at(server, password="wrong") as mail, pytest.raises(portmail.AuthenticationFailed):
         mail.send(message())
     server.open_port(587)
@@ -806,24 +1043,37 @@ PROGRAM = """
     socket.getaddrinfo = lambda host, *rest, **options: resolve(
         "127.0.0.1" if host == "mail.example.test" and not options.get("flags") else host, *rest, **options
     )
-    starttls, implicit, ca = sys.argv[1:]
+    what, starttls, implicit, ca = sys.argv[1:]
     routes = (
         Route("mail.example.test", int(starttls), Security.STARTTLS),
         Route("mail.example.test", int(implicit), Security.IMPLICIT_TLS),
     )
     wishes = {"username": "me@example.org", "password": "correct horse & battery", "tls_ca": ca}
+    wishes["timeouts"] = portmail.Timeouts(connect=1.0)
     message = portmail.compose(to="you@example.org", sender="me@example.org", subject="s", text="t")
     with portmail.Submitter(routes=routes, **wishes) as mail:
-        receipt = mail.send(message)
-    print(*(attempt.route.security.value for attempt in receipt.attempts))
+        if what == "check":
+            tried = [(it.route, it.failure) for it in mail.check().probes if it.used]
+        else:
+            tried = [(it.route, it.error) for it in mail.send(message).attempts]
+    print(*(f"{route.security.value}:{why.cause.value if why else 'open'}" for route, why in tried))
 """
 
 
-def test_two_processes_know_the_same(server: Sandbox, tmp_path: Path) -> None:
-    def program() -> str:
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        ("send", "starttls:overtaken implicit-tls:open"),
+        ("check", "starttls:timed-out implicit-tls:open"),
+    ],
+)
+def test_after_a_port_was_blocked_the_next_process_goes_straight_to_the_open_one(
+    server: Sandbox, tmp_path: Path, first: str, told: str
+) -> None:
+    def program(what: str) -> str:
         ports = (str(server.port(587)), str(server.port(465)))
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", dedent(PROGRAM), *ports, str(server.ca)],
+            [sys.executable, "-W", "error", "-c", dedent(PROGRAM), what, *ports, str(server.ca)],
             env={**os.environ, "PORTMAIL_CACHE": str(tmp_path / "cache")},
             check=True,
             capture_output=True,
@@ -833,7 +1083,8 @@ def test_two_processes_know_the_same(server: Sandbox, tmp_path: Path) -> None:
         return done.stdout.strip()
 
     server.block(587)
-    assert program() == "starttls implicit-tls"
+    assert program(first) == told
+    assert program("send") == "implicit-tls:open", "while 587 is still blocked"
     server.open_port(587)
-    assert program() == "implicit-tls"
-    assert services(server) == [465, 465]
+    assert program("send") == "implicit-tls:open"
+    assert services(server) == [465, 465, 465]

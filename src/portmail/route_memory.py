@@ -1,8 +1,9 @@
 """Which route worked before, and what is blocked here? What is learnt of a walk over the routes.
 
 It decides an order and how a failure is told, nothing else. Routes are the settings': none is added or
-left out. And as a network can make a route fail, what was learnt never puts a route that does not insist
-on verified TLS before one that does.
+left out. Which host comes first is the settings' as well: a host may be there for the worst case alone,
+and know neither the account nor the sender. And as a network can make a route fail, what was learnt never
+puts a route before a more secure one.
 
 Nothing stands between this machine and itself: loopback hosts are neither remembered nor looked up.
 """
@@ -32,7 +33,7 @@ from portmail.verdict import judge
 _DAY = 86400.0
 
 GOOD, STARTTLS = 30 * _DAY, 180 * _DAY
-"""Seconds for which a route is remembered that worked; and that STARTTLS was offered."""
+"""Seconds for which a route is remembered that worked where others did not; and that STARTTLS was offered."""
 
 BLOCKED = (600.0, 1800.0, 5400.0, 16200.0, 21600.0)
 """Seconds for which a port is taken for blocked: the first time, and each time that it is found so again."""
@@ -45,6 +46,12 @@ _BOUND = 1024
 
 _SILENCES = (Cause.TIMED_OUT, Cause.PROHIBITED)
 """How a connection fails that a firewall keeps from being made, where others are made."""
+
+_NETWORKS = (*_SILENCES, Cause.SILENT, Cause.NO_REPLY)
+"""How a route fails that the network stops. What fails in another way costs no time, or passes soon."""
+
+_BEFORE = (Phase.CONNECT, Phase.GREETING, Phase.TLS)
+"""Until when such a failure says nothing of the server."""
 
 _WITHOUT_STARTTLS: Mapping[Cause, Cause] = MappingProxyType(
     {
@@ -69,9 +76,44 @@ class Account(NamedTuple):
         credentials = settings.credentials
         return cls(credentials.username if credentials else "", frozenset(settings.routes))
 
-    def key(self, network: str) -> Key:
-        """What is remembered of it in a network goes by this."""
-        return (network, self.username, *sorted(map(str, self.routes)))
+    def key(self, network: str, *, host: str) -> Key:
+        """What is remembered of its routes to a host, in a network, goes by this."""
+        return (network, self.username, host, *sorted(map(str, self.routes)))
+
+
+class _Passed(NamedTuple):
+    """What a walk passed by: the attempts that failed though they had their time, and the route it took."""
+
+    failed: Sequence[Attempt]
+    earlier: Collection[Route]
+    by: Route
+
+    @classmethod
+    def of(cls, connected: Connected, *, walked: Sequence[Route]) -> Self:
+        """That of this walk. Whoever was overtaken by a route before it had less time."""
+        route = connected.route
+        earlier = walked[: walked.index(route)] if route in walked else ()
+        failed = [it for it in connected.attempts if _cause(it) is not Cause.OVERTAKEN or it.route in earlier]
+        return cls([it for it in failed if it.error], earlier, route)
+
+    def was_stopped(self, attempt: Attempt) -> bool:
+        """Whether it was the network that stopped it, where the same host was ready later, as secure."""
+        route, cause = attempt.route, _cause(attempt)
+        if not self._is_same_host(route) or _strength(route) is not _strength(self.by):
+            return False
+        silent = cause in _NETWORKS and attempt.phase in _BEFORE
+        return route in self.earlier and (silent or cause is Cause.OVERTAKEN)
+
+    def unconnected(self) -> Iterator[Route]:
+        """Those to which no connection could be made, while one was made to another."""
+        for attempt in self.failed:
+            overtaken = _cause(attempt) is Cause.OVERTAKEN and self._is_same_host(attempt.route)
+            silent = attempt.phase is Phase.CONNECT and (overtaken or _cause(attempt) in _SILENCES)
+            if silent and not _is_near(attempt.route):
+                yield attempt.route
+
+    def _is_same_host(self, route: Route) -> bool:
+        return route.host == self.by.host
 
 
 class _Finding(NamedTuple):
@@ -115,28 +157,30 @@ class RouteMemory:
     ) -> list[Route]:
         """The routes in the order in which they are to be tried.
 
-        Those that are `demoted` come last. Otherwise they stay as they are given, but that among
-        neighbours of one strength the one that worked last comes first, and those whose port is blocked last.
+        Those that are `demoted` come last. Otherwise each host keeps its places among neighbours of one
+        strength: of its routes there, the one that worked where others were stopped comes first, and those
+        whose port is blocked last.
         """
+        # A blocked port changes nothing between hosts either. It may be silent because a host is down, or
+        # never had it, and another account's host at that: then mail would go to a host of the second
+        # choice for hours, which may refuse it for good. What is lost is the start that the race gives.
         given = sorted(routes, key=demoted.__contains__)
-        runs = [list(run) for _, run in groupby(given, lambda it: (it in demoted, it.security.encrypted))]
-        if any(len(run) > 1 and not all(map(_is_near, run)) for run in runs):
-            rank = self._rank(account)
-            for run in runs:
-                run.sort(key=rank)
-        return [route for run in runs for route in run]
+        runs = [list(run) for _, run in groupby(given, lambda it: (it in demoted, _strength(it)))]
+        hosts = [_by_host(run) for run in runs]
+        choices = [its for by_host in hosts for its in by_host.values() if len(its) > 1]
+        self._rank([its for its in choices if not _is_near(its[0])], account=account)
+        return [by_host[route.host].pop(0) for run, by_host in zip(runs, hosts, strict=True) for route in run]
 
-    def _rank(self, account: Account) -> Callable[[Route], tuple[bool, bool]]:
+    def _rank(self, choices: Sequence[list[Route]], *, account: Account) -> None:
+        """Sort the routes of each choice, all of them to one host, by what is known of them."""
+        if not choices:
+            return
         network, now = self._network(), float(self._clock())
-        found = self._good.read(account.key(network))
-        good = found.route if found and found.holds(now) else None
-
-        def rank(route: Route) -> tuple[bool, bool]:
-            if _is_near(route):
-                return True, False
-            return str(route) != good, self._is_blocked(route.port, network=network, now=now)
-
-        return rank
+        for routes in choices:
+            found = self._good.read(account.key(network, host=routes[0].host))
+            good = found.route if found and found.holds(now) else None
+            blocked = {it: self._is_blocked(it.port, network=network, now=now) for it in routes}
+            routes.sort(key=lambda it: (str(it) != good, blocked[it]))
 
     def is_blocked(self, port: int) -> bool:
         """Whether connections to this port were found to be blocked lately, in the network of now."""
@@ -146,11 +190,18 @@ class RouteMemory:
         found = self._blocked.read((network, str(port)))
         return found is not None and found.holds(now)
 
-    def learn(self, connected: Connected, *, account: Account, walked: Sequence[Route]) -> None:
+    def learn(
+        self,
+        connected: Connected,
+        *,
+        account: Account,
+        walked: Sequence[Route],
+        beside: Collection[Route] = (),
+    ) -> None:
         """Remember what a walk came to that found a session: over which routes, in which order.
 
-        `connected.attempts` are those that failed on the way. A walk that found none teaches nothing:
-        there may be no network at all.
+        `connected.attempts` are those that failed on the way, `beside` what was seen to be open as well.
+        A walk that found none teaches nothing: there may be no network at all.
         """
         if _is_near(connected.route):
             return
@@ -158,8 +209,9 @@ class RouteMemory:
         self._learn_starttls(connected, now=now)
         if len(walked) > 1:
             network = self._network()
-            self._learn_good(connected, key=account.key(network), now=now)
-            self._learn_blocked(connected, walked=walked, network=network, now=now)
+            passed = _Passed.of(connected, walked=walked)
+            self._learn_good(passed, account=account, network=network, now=now)
+            self._learn_blocked(passed, open_ports=_ports(connected.route, *beside), network=network, now=now)
 
     def _learn_starttls(self, connected: Connected, *, now: float) -> None:
         route, key = connected.route, _place(connected.route)
@@ -172,20 +224,31 @@ class RouteMemory:
         elif found is None or not found.is_fresh(now):
             self._starttls.write(key, _Finding(now, STARTTLS))
 
-    def _learn_good(self, connected: Connected, *, key: Key, now: float) -> None:
-        """Remember the route if others failed before it; else its place is that of the settings."""
-        found = self._good.read(key)
-        same = found is not None and found.route == str(connected.route)
-        if not found.is_fresh(now) if found and same else connected.attempts:
-            self._good.write(key, _Finding(now, GOOD, str(connected.route)))
+    def _learn_good(self, passed: _Passed, *, account: Account, network: str, now: float) -> None:
+        """Remember the route if the network stopped others of its host; forget those that failed.
+
+        A route that is only used is not remembered on: that shows nothing of the others.
+        """
+        if any(map(passed.was_stopped, passed.failed)):
+            key, good = account.key(network, host=passed.by.host), str(passed.by)
+            found = self._good.read(key)
+            if found is None or found.route != good or not found.is_fresh(now):
+                self._good.write(key, _Finding(now, GOOD, good))
+        for failed in passed.failed:
+            if _is_near(failed.route):
+                continue
+            key = account.key(network, host=failed.route.host)
+            found = self._good.read(key)
+            if found and found.route == str(failed.route):
+                self._good.forget(key)
 
     def _learn_blocked(
-        self, connected: Connected, *, walked: Sequence[Route], network: str, now: float
+        self, passed: _Passed, *, open_ports: Collection[int], network: str, now: float
     ) -> None:
-        open_port = connected.route.port
-        if self._blocked.read((network, str(open_port))):
-            self._blocked.forget((network, str(open_port)))
-        for port in {*_blocked_ports(connected, walked=walked)} - {open_port}:
+        for port in open_ports:
+            if self._blocked.read((network, str(port))):
+                self._blocked.forget((network, str(port)))
+        for port in _ports(*passed.unconnected()).difference(open_ports):
             key = (network, str(port))
             found = self._blocked.read(key)
             if found is None or not found.holds(now):
@@ -276,26 +339,28 @@ def _is_near(route: Route) -> bool:
     return is_this_machine(route.host)
 
 
+def _strength(route: Route) -> Security | None:
+    """How secure it is; None for both ways to insist on verified TLS (RFC 8314 section 3)."""
+    return None if route.security.encrypted else route.security
+
+
+def _by_host(routes: Sequence[Route]) -> dict[str, list[Route]]:
+    hosts: dict[str, list[Route]] = {}
+    for route in routes:
+        hosts.setdefault(route.host, []).append(route)
+    return hosts
+
+
+def _ports(*routes: Route) -> set[int]:
+    return {route.port for route in routes}
+
+
+def _cause(attempt: Attempt) -> Cause | None:
+    return attempt.error.cause if attempt.error else None
+
+
 def _seconds(found: _Finding | None, *, now: float) -> float:
     """For how long a port is taken for blocked that was found so before, or never."""
     if found is None or not 0 <= now - found.when - found.seconds < _FRESH:
         return BLOCKED[0]
     return next((longer for longer in BLOCKED if longer > found.seconds), BLOCKED[-1])
-
-
-def _blocked_ports(connected: Connected, *, walked: Sequence[Route]) -> Iterator[int]:
-    """The ports on which no connection could be made, while one was made on another."""
-    for attempt in connected.attempts:
-        failure = attempt.error
-        if failure is None or failure.phase is not Phase.CONNECT or _is_near(attempt.route):
-            continue
-        if failure.cause in _SILENCES or _was_overtaken(attempt, by=connected.route, walked=walked):
-            yield attempt.route.port
-
-
-def _was_overtaken(attempt: Attempt, *, by: Route, walked: Sequence[Route]) -> bool:
-    """Whether the same host was ready on another port, although that one was tried later."""
-    if attempt.error is None or attempt.error.cause is not Cause.OVERTAKEN or attempt.route.host != by.host:
-        return False
-    order = {route: turn for turn, route in enumerate(walked)}
-    return order.get(attempt.route, len(order)) < order.get(by, 0)
