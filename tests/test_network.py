@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -294,6 +295,28 @@ def test_a_machine_that_gives_no_socket_has_no_address(monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr("portmail.network.socket.socket", none_left)
         assert network_id() == NO_NETWORK
+
+
+@pytest.mark.parametrize(
+    ("error", "online"),
+    [
+        (errno.EMFILE, True),
+        (errno.ENFILE, True),
+        (errno.ENOBUFS, True),
+        (errno.ENOMEM, True),
+        (errno.ENETUNREACH, False),
+        (errno.EACCES, False),
+    ],
+)
+def test_a_program_that_has_used_up_its_descriptors_is_not_offline_for_that(
+    error: int, online: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(*_arguments: object) -> None:
+        raise OSError(error, "x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("portmail.network.socket.socket", none_left)
+        assert is_online(tell=lambda _path: "") is online
 
 
 def test_a_file_is_read_to_its_end_where_there_is_one_and_on_linux_alone(

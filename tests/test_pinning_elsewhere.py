@@ -73,6 +73,13 @@ def test_a_server_is_gone_where_nobody_answers_for_it_not_where_nobody_answers(c
     assert gone(error) == ({A} if cause in GONE else set())
 
 
+@pytest.mark.parametrize("phase", [Phase.GREETING, Phase.TLS])
+def test_behind_a_login_page_no_server_is_gone(phase: Phase) -> None:
+    """The page answers for every server; whoever looked for another would ask that network."""
+    pages = tuple(attempt(route, phase, Cause.PORTAL) for route in (A, B))
+    assert gone(portmail.Unreachable(attempts=pages)) == set()
+
+
 @pytest.mark.parametrize("kind", [portmail.Unreachable, portmail.InDoubt, portmail.AuthenticationFailed])
 @pytest.mark.parametrize(
     "phase", [it for it in Phase if it not in (*OPENING, Phase.DONE)], ids=lambda phase: phase.value

@@ -233,12 +233,16 @@ def test_the_first_address_that_answers_is_used(
         ([("a", 0, errno.ECONNREFUSED)], Cause.REFUSED),
         ([("a", 0, errno.ENETUNREACH)], Cause.UNREACHABLE),
         ([("a", 0, errno.EHOSTUNREACH)], Cause.PROHIBITED),
-        ([("a", 0, errno.EACCES)], Cause.PROHIBITED),
+        ([("a", 0, errno.EACCES)], Cause.PROHIBITED_HERE),
         ([("a", 0, errno.ETIMEDOUT)], Cause.TIMED_OUT),
         ([("a", 0, errno.ECONNRESET)], Cause.DROPPED),
         ([("a", 0, errno.EINVAL)], Cause.UNREACHABLE),
         ([("::1", 0, errno.ENETUNREACH), ("a", 0, errno.ECONNREFUSED)], Cause.REFUSED),
         ([("::1", 0, errno.ECONNREFUSED), ("a", 0, errno.ETIMEDOUT)], Cause.TIMED_OUT),
+        ([("a", 0, errno.EMFILE)], Cause.FAULT),
+        ([("a", 0, errno.ENFILE)], Cause.FAULT),
+        ([("a", 0, errno.ENOBUFS)], Cause.FAULT),
+        ([("::1", 0, errno.ENETUNREACH), ("a", 0, errno.ENOMEM)], Cause.FAULT),
         ([("a", 99, 0)], Cause.TIMED_OUT),
         ([("::1", 0, errno.ENETUNREACH), ("a", 99, 0)], Cause.TIMED_OUT),
     ],
@@ -252,6 +256,46 @@ def test_every_socket_failure_has_its_kind(
     assert caught.value.failure.cause is cause
     failed = [name for name, _, error in rows if error]
     assert all(name in caught.value.failure.detail for name in failed), "each address is told"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (errno.EMFILE, "a (Too many open files)"),
+        (errno.EPERM, "a (Operation not permitted)"),
+        (errno.EACCES, "a (Permission denied)"),
+        (errno.EHOSTUNREACH, "a"),
+        (errno.ECONNREFUSED, "a"),
+    ],
+    ids=lambda value: errno.errorcode[value] if isinstance(value, int) else "",
+)
+def test_what_this_machine_itself_says_is_told_in_its_words(
+    error: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses_that([("a", 0, error)], monkeypatch)
+    with pytest.raises(RouteFailed) as caught:
+        run_fast(dial(ROUTE, seconds=10))
+    assert caught.value.failure.detail == words
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "words"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), Cause.FAULT, "mail.example.com (Too many open files)"),
+        (socket.gaierror(socket.EAI_MEMORY, "x"), Cause.FAULT, "mail.example.com"),
+    ],
+    ids=["EMFILE", "EAI_MEMORY"],
+)
+def test_a_name_that_is_not_asked_for_lack_of_means_says_nothing_of_the_resolver(
+    error: OSError, cause: Cause, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def getaddrinfo(*_: object, **options: object) -> list[object]:
+        raise socket.gaierror(socket.EAI_NONAME, "x") if options.get("flags") else error
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(RouteFailed) as caught:
+        asyncio.run(dial(ROUTE, seconds=5))
+    assert (caught.value.failure.cause, caught.value.failure.detail) == (cause, words)
 
 
 @pytest.mark.parametrize(

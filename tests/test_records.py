@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from portmail.transports.records import CutOff, TlsTransport, handshake
+from portmail.transports.records import CutOff, HandshakeFailed, TlsTransport, handshake
 from portmail.transports.tls import verified_context
 from tests.proof.harness.place import HOST, certified
 
@@ -141,6 +141,26 @@ def test_back_pressure_is_that_of_the_kernel() -> None:
         raw.protocol.resume_writing()
 
     assert secured(press) == ["pause", "resume"]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_a_handshake_that_meets_other_words_keeps_their_beginning(piece: int) -> None:
+    words = b"HTTP/1.1 400 Bad Request\r\n" * 50
+
+    async def work() -> bytes:
+        raw = Raw()
+        shaking = asyncio.ensure_future(handshake(raw, verified_context(tls_ca=certified().ca), host=HOST))
+        await asyncio.sleep(0)
+        for at in range(0, len(words), piece):
+            raw.protocol.data_received(words[at : at + piece])
+        with pytest.raises(HandshakeFailed) as caught:
+            await shaking
+        assert isinstance(caught.value.error, ssl.SSLError)
+        return caught.value.heard
+
+    heard = asyncio.run(work())
+    assert heard == words[: len(heard)]
+    assert len(heard) == {1: 5, 7: 7, 1000: 256}[piece]
 
 
 @pytest.mark.parametrize("end", ["eof_received", "connection_lost"])

@@ -28,6 +28,7 @@ class Cause(Enum):
     TIMED_OUT = "timed-out"
     UNREACHABLE = "unreachable"
     PROHIBITED = "prohibited"
+    PROHIBITED_HERE = "prohibited-here"
     DROPPED = "dropped-after-connect"
     SILENT = "silent-after-connect"
     PLAIN_ON_TLS_PORT = "plain-on-tls-port"
@@ -110,6 +111,11 @@ FACTS: Mapping[Cause, Fact] = MappingProxyType(
         Cause.TIMED_OUT: Fact(Nature.NO_ANSWER, "no answer: the port is silent", _FIREWALL),
         Cause.UNREACHABLE: Fact(Nature.NO_ANSWER, "no way to that host", "check the network connection"),
         Cause.PROHIBITED: Fact(Nature.NO_ANSWER, "the network forbids the connection", _FIREWALL),
+        Cause.PROHIBITED_HERE: Fact(
+            Nature.NO_ANSWER,
+            "this machine itself forbids the connection",
+            "look at its firewall, its routes and, in a container, its security policy",
+        ),
         Cause.DROPPED: Fact(Nature.NO_ANSWER, "connected, then closed without a greeting", _FIREWALL),
         Cause.SILENT: Fact(
             Nature.NO_ANSWER,

@@ -91,16 +91,18 @@ def _shown(octets: bytes) -> str:
 class Confidential:
     """A line for the server alone. It shows itself as `shown`; `mask` is for what is heard from then on.
 
-    The octets are kept in a function: whoever walks over attributes does not come to them.
+    `holds_secret` is whether the secret is in it, or what is made of it. The octets are kept in a function:
+    whoever walks over attributes does not come to them.
     """
 
-    __slots__ = ("mask", "octets", "shown")
+    __slots__ = ("holds_secret", "mask", "octets", "shown")
 
     octets: Callable[[], bytes]
     """What is to be said. Only the connection calls this, right before it writes."""
 
-    def __init__(self, line: bytes, *, shown: str, mask: Mask) -> None:
+    def __init__(self, line: bytes, *, shown: str, mask: Mask, holds_secret: bool = True) -> None:
         self.octets = lambda: line
+        self.holds_secret = holds_secret
         self.shown = shown
         self.mask = mask
 

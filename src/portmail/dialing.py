@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from portmail.cause import Cause
 from portmail.failure import Failure, Phase, RouteFailed
+from portmail.network import EXHAUSTED
 from portmail.offloading import in_a_daemon_thread
 from portmail.racing import Runner, race
 from portmail.route import Route, is_name
@@ -33,15 +34,40 @@ _KINDS: Mapping[int, Cause] = MappingProxyType(
         errno.EAFNOSUPPORT: Cause.UNREACHABLE,
         errno.EINVAL: Cause.UNREACHABLE,  # a blackhole route
         errno.EHOSTUNREACH: Cause.PROHIBITED,  # ICMP admin-prohibited arrives as this
-        errno.EACCES: Cause.PROHIBITED,
-        errno.EPERM: Cause.PROHIBITED,
+        errno.EACCES: Cause.PROHIBITED_HERE,  # a prohibited route, or a policy for this program
+        errno.EPERM: Cause.PROHIBITED_HERE,  # a policy, or a packet filter of this machine
         errno.ECONNRESET: Cause.DROPPED,
         errno.ECONNABORTED: Cause.DROPPED,
+        **dict.fromkeys(EXHAUSTED, Cause.FAULT),
     }
 )
 
+_OVER_IPV6: Mapping[int, Cause] = MappingProxyType({errno.EACCES: Cause.PROHIBITED})
+"""Over IPv6 the network's "administratively prohibited" arrives like a prohibition of our own."""
+
+# Of what happens in this machine, the system's own words say most.
+_IN_WORDS = (Cause.FAULT, Cause.PROHIBITED_HERE)
+
 # Of several addresses' failures, the one that says most about what stands in the way.
-_TELLING = (Cause.TIMED_OUT, Cause.PROHIBITED, Cause.DROPPED, Cause.REFUSED, Cause.UNREACHABLE)
+_TELLING = (
+    Cause.FAULT,
+    Cause.TIMED_OUT,
+    Cause.PROHIBITED,
+    Cause.PROHIBITED_HERE,
+    Cause.DROPPED,
+    Cause.REFUSED,
+    Cause.UNREACHABLE,
+)
+
+
+_UNRESOLVED: Mapping[int, Cause] = MappingProxyType(
+    {
+        socket.EAI_AGAIN: Cause.RESOLVER_FAILED,
+        socket.EAI_FAIL: Cause.RESOLVER_FAILED,
+        socket.EAI_MEMORY: Cause.FAULT,
+    }
+)
+"""Why there is no address; else there is no such name."""
 
 
 class Address(NamedTuple):
@@ -52,6 +78,13 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return str(self.sockaddr[0])
+
+
+class _Refusal(NamedTuple):
+    """How an address failed, and what the system says of that."""
+
+    cause: Cause
+    words: str
 
 
 async def dial(route: Route, *, seconds: float) -> socket.socket:
@@ -76,7 +109,7 @@ async def connect(addresses: Sequence[Address], *, seconds: float) -> socket.soc
     Raises:
         RouteFailed: in phase CONNECT, with the kind of failure and what each address said.
     """
-    failures: dict[Address, Cause] = {}
+    failures: dict[Address, _Refusal] = {}
     try:
         async with asyncio.timeout(seconds):
             connected = await race([_runner(address, failures=failures) for address in addresses])
@@ -84,7 +117,8 @@ async def connect(addresses: Sequence[Address], *, seconds: float) -> socket.soc
         failure = Failure(Phase.CONNECT, Cause.TIMED_OUT, f"after {seconds:.1f} s{_told(failures)}")
         raise RouteFailed(failure) from None
     if connected is None:
-        cause = next((kind for kind in _TELLING if kind in failures.values()), Cause.UNREACHABLE)
+        causes = {it.cause for it in failures.values()}
+        cause = next((kind for kind in _TELLING if kind in causes), Cause.UNREACHABLE)
         raise RouteFailed(Failure(Phase.CONNECT, cause, _told(failures, known=cause).removeprefix(", ")))
     return connected
 
@@ -110,9 +144,11 @@ async def resolve(route: Route) -> list[Address]:
     try:
         found = await _getaddrinfo(route)
     except (socket.gaierror, UnicodeError) as exc:
-        passing = isinstance(exc, socket.gaierror) and exc.errno in (socket.EAI_AGAIN, socket.EAI_FAIL)
-        cause = Cause.RESOLVER_FAILED if passing else Cause.NAME_NOT_FOUND
+        known = exc.errno if isinstance(exc, socket.gaierror) else None
+        cause = _UNRESOLVED.get(known or 0, Cause.NAME_NOT_FOUND)
         raise RouteFailed(Failure(Phase.CONNECT, cause, route.host)) from None
+    except OSError as exc:
+        raise RouteFailed(Failure(Phase.CONNECT, Cause.FAULT, f"{route.host} ({exc.strerror})")) from None
     return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 
@@ -134,15 +170,21 @@ def interleaved(addresses: Sequence[Address]) -> list[Address]:
     return [address for turn in turns for address in turn if address is not None]
 
 
-def _runner(address: Address, *, failures: dict[Address, Cause]) -> Runner[socket.socket]:
+def _runner(address: Address, *, failures: dict[Address, _Refusal]) -> Runner[socket.socket]:
     async def run() -> socket.socket:
         try:
             return await _connect(address)
         except OSError as exc:
-            failures[address] = _KINDS.get(exc.errno or 0, Cause.UNREACHABLE)
+            cause = _cause(exc.errno or 0, family=address.family)
+            failures[address] = _Refusal(cause, f" ({exc.strerror})" if cause in _IN_WORDS else "")
             raise
 
     return Runner(run, lambda: asyncio.sleep(NEXT_ADDRESS), socket.socket.close)
+
+
+def _cause(number: int, *, family: int) -> Cause:
+    theirs = _OVER_IPV6.get(number) if family == socket.AF_INET6 else None
+    return theirs or _KINDS.get(number, Cause.UNREACHABLE)
 
 
 async def _connect(address: Address) -> socket.socket:
@@ -157,7 +199,10 @@ async def _connect(address: Address) -> socket.socket:
     return sock
 
 
-def _told(failures: Mapping[Address, Cause], *, known: Cause | None = None) -> str:
+def _told(failures: Mapping[Address, _Refusal], *, known: Cause | None = None) -> str:
     """What each address said, but for the cause that is told already."""
-    told = ((address, "" if cause is known else f" {cause.value}") for address, cause in failures.items())
-    return "".join(f", {address}{how}" for address, how in told)
+    told = (
+        (address, "" if it.cause is known else f" {it.cause.value}", it.words)
+        for address, it in failures.items()
+    )
+    return "".join(f", {address}{how}{words}" for address, how, words in told)

@@ -46,7 +46,8 @@ _GONE = frozenset(
         Cause.CERTIFICATE_NAME,
     }
 )
-"""How a route fails where no such server is any more. A port that is silent is blocked, most often."""
+"""How a route fails where no such server is any more. A port that is silent is blocked, most often; and a
+login page (`Cause.PORTAL`) answers for every server, to whoever looks for another one, too."""
 
 
 def gone(error: DeliveryError) -> frozenset[Route]:

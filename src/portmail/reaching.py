@@ -28,6 +28,7 @@ class Reached(NamedTuple):
 
     `because` is what the callable for the secret raised, where that is why there is none. `error`
     is no attempt's: what is to be raised as it is. `when` is when it was told, on the monotonic clock.
+    `showed_secret` is whether a secret was written on the way, whatever came of that.
     """
 
     session: Session | None = None
@@ -35,6 +36,7 @@ class Reached(NamedTuple):
     because: BaseException | None = None
     error: Exception | None = None
     when: float = 0.0
+    showed_secret: bool = False
 
     @property
     def refused(self) -> bool:
@@ -69,6 +71,7 @@ class Reach:
         self._attempts: list[Attempt] = []
         self._openings: list[Opening] = []
         self._because: BaseException | None = None
+        self._showed_secret = False
 
     @property
     def under_way(self) -> list[tuple[Route, Phase]]:
@@ -89,12 +92,13 @@ class Reach:
             self._openings, winner.phase = [winner], Phase.AUTH
             failure = await self._log_in(ready)
             if failure is None:
-                return Reached(ready.session, tuple(self._attempts))
+                return Reached(ready.session, tuple(self._attempts), showed_secret=self._showed_secret)
             self._attempts.append(winner.ended(failure))
             if self._attempts[-1].verdict is not Verdict.NEXT_ROUTE:
                 break
             waiting = [o.route for o in openings if o.failure is None and o is not winner]
-        return Reached(None, tuple(self._attempts), self._because, when=time.monotonic())
+        attempts, when = tuple(self._attempts), time.monotonic()
+        return Reached(None, attempts, self._because, when=when, showed_secret=self._showed_secret)
 
     def _opening(self, route: Route) -> Opening:
         return Opening(
@@ -116,6 +120,7 @@ class Reach:
         except BaseException:
             wire.abort()
             raise
+        self._showed_secret = self._showed_secret or wire.showed_secret
         if failure is None:
             try:
                 wire.check_silence()

@@ -94,19 +94,28 @@ class _Login:
         """The AUTH command, with the first response if the mechanism speaks first and it is short enough."""
         command = b"AUTH " + self._mechanism.name.encode("ascii")
         if self._mechanism.speaks_first:
-            response = self._encoded(self.steps[0], challenge=b"")
+            step = self.steps[0]
+            response = self._encoded(step, challenge=b"")
             if len(command) + len(response) + 3 <= _LONGEST_COMMAND:
                 del self.steps[0]
-                return self.line(command + b" " + response, shown=f"AUTH {self._mechanism.name} ***")
+                shown, secret = f"AUTH {self._mechanism.name} ***", self._needs_secret(step, challenge=b"")
+                return self.line(command + b" " + response, shown=shown, holds_secret=secret)
         return self.line(command, shown=f"AUTH {self._mechanism.name}")
 
     def response(self, challenge: bytes) -> Confidential:
         """The next response."""
-        return self.line(self._encoded(self.steps.pop(0), challenge=challenge), shown="***")
+        step = self.steps.pop(0)
+        secret = self._needs_secret(step, challenge=challenge)
+        return self.line(self._encoded(step, challenge=challenge), shown="***", holds_secret=secret)
 
-    def line(self, octets: bytes, *, shown: str) -> Confidential:
+    def line(self, octets: bytes, *, shown: str, holds_secret: bool = False) -> Confidential:
         """A line as it is said."""
-        return Confidential(octets + b"\r\n", shown=shown, mask=self.mask)
+        return Confidential(octets + b"\r\n", shown=shown, mask=self.mask, holds_secret=holds_secret)
+
+    def _needs_secret(self, step: Step, *, challenge: bytes) -> bool:
+        """Whether the response would be another one with another secret."""
+        response = step(self._username, self._secret, challenge)
+        return response != step(self._username, b"", challenge)
 
     def _encoded(self, step: Step, *, challenge: bytes) -> bytes:
         response = step(self._username, self._secret, challenge)

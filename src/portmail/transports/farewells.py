@@ -20,6 +20,18 @@ class Farewells:
         task.add_done_callback(self._tasks.discard)
 
     async def finish(self) -> None:
-        """Wait for all of them: a few seconds at most."""
+        """Wait for all of them: a few seconds at most. When nobody waits any more, they end at once."""
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        except asyncio.CancelledError:
+            await self.cut_short()
+            raise
+
+    async def cut_short(self) -> None:
+        """Let all of them end at once."""
+        await asyncio.sleep(0)  # one that is cancelled before its first step would not drop its connection
+        for task in self._tasks:
+            task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)

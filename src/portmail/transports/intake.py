@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 
 class WireFailed(Exception):  # turned into a Failure by those who know the phase
-    """The connection is over; `.cause` and `.detail` say why, `.certificate` which one was refused."""
+    """The connection is over; `.cause` and `.detail` say why, `.certificate` which one was refused.
 
-    def __init__(self, cause: Cause, detail: str = "", *, certificate: Certificate | None = None) -> None:
+    `.heard` is what came in place of TLS, the first octets of it.
+    """
+
+    def __init__(
+        self, cause: Cause, detail: str = "", *, certificate: Certificate | None = None, heard: bytes = b""
+    ) -> None:
         super().__init__(f"{cause.value} {detail}".rstrip())
         self.cause = cause
         self.detail = detail
         self.certificate = certificate
+        self.heard = heard
 
 
 class Intake(asyncio.Protocol):

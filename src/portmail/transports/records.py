@@ -13,9 +13,21 @@ from typing import Any
 
 _PIECE = 64 * 1024
 
+_FIRST = 256
+"""Octets that are kept of what comes in the handshake: enough to tell who else than TLS is talking."""
+
 
 class CutOff(Exception):  # turned into a Failure by those who know the phase
     """The connection ended amid the handshake."""
+
+
+class HandshakeFailed(Exception):  # turned into a Failure by those who know the phase
+    """TLS did not come about; `.error` is why, `.heard` the first octets that came in its place."""
+
+    def __init__(self, error: ssl.SSLError, *, heard: bytes) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.heard = heard
 
 
 async def handshake(raw: asyncio.Transport, context: ssl.SSLContext, *, host: str) -> TlsTransport:
@@ -25,7 +37,7 @@ async def handshake(raw: asyncio.Transport, context: ssl.SSLContext, *, host: st
         The transport for what is said from now on. Its protocol has yet to be set.
 
     Raises:
-        ssl.SSLError: the handshake failed, or the certificate is not what `context` wants for `host`.
+        HandshakeFailed: it failed, or the certificate is not what `context` wants for `host`.
         CutOff: the connection was closed or lost.
     """
     records = _Records(raw, context, host=host)
@@ -44,6 +56,7 @@ class _Records(asyncio.Protocol):
         self.above: asyncio.Protocol | None = None
         self.shaken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._raw = raw
+        self._heard = b""
         self._error: Exception | None = None
 
     def shake(self) -> None:
@@ -53,7 +66,7 @@ class _Records(asyncio.Protocol):
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLError as exc:
-            self._end_shaking(exc)
+            self._end_shaking(HandshakeFailed(exc, heard=self._heard))
         else:
             self._end_shaking(None)
         self.send()
@@ -75,6 +88,7 @@ class _Records(asyncio.Protocol):
         """Records came, or pieces of them."""
         self.tls_in.write(data)
         if not self.shaken.done():
+            self._heard = (self._heard + data)[:_FIRST]
             self.shake()
         if self.above is not None:
             self.deliver(self.above)

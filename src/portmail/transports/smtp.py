@@ -36,8 +36,11 @@ _CLOSED = 2.0
 _IN_TLS = {Cause.NO_REPLY: Cause.NO_REPLY, Cause.LOST: Cause.DROPPED}
 """What of a handshake's end says only that nobody is there, on a port where nothing was said before."""
 
-_WEB = re.compile(r"\bHTTP/\d|<(?:!doctype )?html", re.IGNORECASE)
+_WEB = re.compile(r"\bHTTP/|<(?:!doc|html|head|body)", re.IGNORECASE)
 """A web server's answer, also to what was no question of its kind."""
+
+_NO_WEB = re.compile(rb"[2-5]\d\d[ -]|[\x14-\x18]\x03")
+"""How a mail server begins to speak, and how TLS does (RFC 8446 section 5.1)."""
 
 _NO_GREETING = {Cause.LOST: Cause.DROPPED, Cause.SURPRISE: Cause.NOT_SMTP}
 
@@ -72,8 +75,7 @@ async def _greeted_in_tls(
     try:
         await wire.start_tls(context, host=host, seconds=deadline.seconds(Phase.TLS))
     except WireFailed as exc:
-        cause = _IN_TLS.get(exc.cause, exc.cause)
-        raise RouteFailed(Failure(Phase.TLS, cause, exc.detail, certificate=exc.certificate)) from None
+        raise RouteFailed(_without_tls(exc)) from None
     try:
         reply = await wire.reply(seconds=deadline.seconds(Phase.GREETING))
     except WireFailed as exc:
@@ -84,6 +86,15 @@ async def _greeted_in_tls(
         raise RouteFailed(_unwelcome(reply))
     wire.greeting = reply
     return wire
+
+
+def _without_tls(failed: WireFailed) -> Failure:
+    """How it ended before TLS. A web server knows no TLS on its plain port, and says so in clear."""
+    said = "" if _NO_WEB.match(failed.heard) else failed.heard.decode("utf-8", "replace").lstrip()
+    if _WEB.search(said):
+        return Failure(Phase.TLS, Cause.PORTAL, printable(said.partition("\n")[0].strip())[:120])
+    cause = _IN_TLS.get(failed.cause, failed.cause)
+    return Failure(Phase.TLS, cause, failed.detail, certificate=failed.certificate)
 
 
 async def _greeted_in_clear(

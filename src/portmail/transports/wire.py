@@ -17,7 +17,7 @@ from portmail.confidential import Confidential, Mask
 from portmail.log import dialogue
 from portmail.reply import Reply
 from portmail.transports.intake import Intake, WireFailed
-from portmail.transports.records import CutOff, handshake
+from portmail.transports.records import CutOff, HandshakeFailed, handshake
 from portmail.transports.tls import cause_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Wire:
     Attributes:
         dialogue: who writes down what is said, if anybody does.
         mask: what of the replies is not to be repeated; None while nothing confidential was said.
+        showed_secret: whether a secret was written, or what is made of it; whatever came of that.
         greeting: what the server said first; None while it has not.
         hello: its last reply to EHLO, or HELO.
     """
@@ -45,6 +46,7 @@ class Wire:
         self._speakable = True
         self.dialogue = dialogue(transport)
         self.mask: Mask | None = None
+        self.showed_secret = False
         self.greeting: Reply | None = None
         self.hello: Reply | None = None
         self._adopt(transport)
@@ -83,6 +85,7 @@ class Wire:
                 self.dialogue.said(line)
             if isinstance(line, Confidential):
                 self.mask = line.mask
+                self.showed_secret = self.showed_secret or line.holds_secret
                 line = line.octets()
             await self.write(line, seconds=seconds)
         return await self.reply(seconds=seconds)
@@ -147,9 +150,9 @@ class Wire:
             self._give_up(Cause.NO_REPLY, f"no handshake in {seconds:.0f} s")
         except CutOff:
             self._give_up(Cause.LOST, "cut off in the handshake")
-        except ssl.SSLError as exc:
-            told = cause_of(exc) or (Cause.LOST, "cut off in the handshake")
-            self._give_up(*told, certificate=getattr(exc, "certificate", None))
+        except HandshakeFailed as exc:
+            told = cause_of(exc.error) or (Cause.LOST, "cut off in the handshake")
+            self._give_up(*told, certificate=getattr(exc.error, "certificate", None), heard=exc.heard)
         except BaseException:
             self.abort()
             raise
@@ -158,10 +161,12 @@ class Wire:
             self.dialogue.secured(secured)
         self._speakable = True
 
-    def _give_up(self, cause: Cause, detail: str = "", *, certificate: Certificate | None = None) -> NoReturn:
+    def _give_up(
+        self, cause: Cause, detail: str = "", *, certificate: Certificate | None = None, heard: bytes = b""
+    ) -> NoReturn:
         self._intake.over(cause, detail)
         self.abort()
-        raise WireFailed(cause, detail, certificate=certificate)
+        raise WireFailed(cause, detail, certificate=certificate, heard=heard)
 
     async def leave(self) -> None:
         """Say QUIT and close. What the server thinks of it changes nothing (RFC 5321 section 4.1.1.10)."""
