@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import io
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,17 +17,23 @@ import pytest
 
 import portmail
 from portmail import Cause, Phase, Route, Security, Timeouts, route_memory
+from portmail.case import Surroundings
 from portmail.checking import PATIENCE, Check, routes_to_probe
-from portmail.diagnosis import Surroundings
+from portmail.cli.check_report import report_as_data, show
+from portmail.dialing import Address
 from portmail.discovery.providers import providers
 from portmail.errors import CredentialsUnusable
 from portmail.failure import Failure, RouteFailed
+from portmail.language import Language
+from portmail.probing import TCP, Probing
 from portmail.report import OPEN, Report
 from portmail.route import anonymous_routes, submission_routes
 from portmail.route_memory import Account, memory
 from portmail.sandbox import Sandbox
 from portmail.settings import from_arguments
 from portmail.situation import Situation
+from portmail.timeouts import Deadline
+from portmail.transports.farewells import Farewells
 from tests.clock import run_fast
 from tests.leaks import PASSWORD, USER, Scanner
 from tests.servers.dialogue import Player, play
@@ -58,9 +67,9 @@ def at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     route_memory._memory.cache_clear()
 
 
-def surroundings(*, alive: bool | None, username: str) -> Surroundings:
+def surroundings(*, alive: bool | None, known: bool, username: str) -> Surroundings:
     """A machine that is online, in nobody's cloud."""
-    return Surroundings(alive=alive, username=username)
+    return Surroundings(alive=alive, known=known, username=username)
 
 
 def routes(server: Sandbox, host: str = NAME) -> tuple[Route, ...]:
@@ -189,8 +198,62 @@ def test_no_way_waits_for_another_or_for_the_host_to_answer(monkeypatch: pytest.
     assert [it.kind for it in report.probes] == ["timed-out"] * 11
     assert len(connecting) == 12
     assert max(connecting) < 0.5
-    assert PATIENCE.connect <= seconds + 0.1
-    assert seconds < PATIENCE.connect + 0.5 < 5
+    assert TCP - 0.1 <= seconds < TCP + 0.5 < 5
+
+
+def test_it_waits_for_a_server_as_long_as_a_message_does() -> None:
+    usual = Timeouts()
+    assert (PATIENCE.connect, PATIENCE.greeting) == (usual.connect, usual.greeting)
+    assert PATIENCE.total >= TCP + 2 * PATIENCE.connect + PATIENCE.greeting
+
+
+def test_a_resolver_and_a_server_that_are_slow_are_not_called_down_or_blocked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a clock that jumps: six seconds for the name, three for TCP, twelve for the greeting."""
+
+    async def slowly(_route: Route) -> list[Address]:
+        await asyncio.sleep(6)
+        return [Address(socket.AF_INET, ("127.0.0.1", 0))]
+
+    async def connect(_addresses: Any, *, seconds: float) -> socket.socket:
+        async with asyncio.timeout(seconds):
+            await asyncio.sleep(3)
+        return socket.socket()
+
+    async def greeted(sock: socket.socket, *, deadline: Deadline, **_: Any) -> Any:
+        sock.close()
+        async with asyncio.timeout(deadline.seconds(Phase.GREETING)):
+            await asyncio.sleep(12)
+        raise RouteFailed(Failure(Phase.EHLO, Cause.SURPRISE, "it spoke"))
+
+    monkeypatch.setattr("portmail.checking.resolve", slowly)
+    monkeypatch.setattr("portmail.checking.connect", connect)
+    monkeypatch.setattr("portmail.probing.connect", connect)
+    monkeypatch.setattr("portmail.probing.greeted", greeted)
+    settings = from_arguments(routes=[Route(NAME, port, TLS) for port in (587, 465)])
+    report = run_fast(Check(settings).check(login=False))
+    assert [it.failure for it in report.probes] == [Failure(Phase.EHLO, Cause.SURPRISE, "it spoke")] * 2
+
+
+@pytest.mark.parametrize("answer", ["never", "no such name"])
+def test_a_name_without_an_address_took_as_long_as_its_resolver_did(
+    answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def asked(_route: Route) -> list[Address]:
+        await asyncio.sleep(4 if answer == "no such name" else 99)
+        raise RouteFailed(Failure(Phase.CONNECT, Cause.NAME_NOT_FOUND, NAME))
+
+    async def scenario() -> Report:
+        monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
+        return await Check(from_arguments(routes=[Route(NAME, 587, PLAIN)])).check(login=False)
+
+    monkeypatch.setattr("portmail.checking.resolve", asked)
+    report = run_fast(scenario())
+    monkeypatch.undo()
+    [probe] = report.probes
+    assert probe.kind == ("name-not-found" if answer == "no such name" else "resolver-failed")
+    assert probe.seconds == pytest.approx(4 if answer == "no such name" else 10, abs=0.1)
 
 
 def test_ways_that_are_silent_after_the_connection_do_not_wait_for_each_other() -> None:
@@ -409,6 +472,80 @@ def test_what_a_server_says_to_a_login_is_told(
     assert PASSWORD not in str(report)
 
 
+SHOWN = "One login was made, over proven TLS."
+NOT_SHOWN = "Nothing was sent, and no password was shown."
+
+
+def asked(mechanism: str, *dialogue: str) -> tuple[str, str]:
+    """A server that offers this mechanism, as the probe sees it, and with what follows AUTH."""
+    offer = f"{STARTTLS}S: 220 go\nTLS\nC: EHLO *\nS: 250-{NAME}\nS: 250 AUTH {mechanism}\n"
+    return offer, "\n".join((f"{offer}C: AUTH {mechanism}*", *dialogue))
+
+
+NAME_WANTED, PASSWORD_WANTED, CHALLENGE = "S: 334 VXNlcm5hbWU6", "S: 334 UGFzc3dvcmQ6", "S: 334 PDE4OTZAbXg+"
+LOGINS = {
+    "it is accepted": (asked("PLAIN", "S: 235 ok"), True),
+    "it is accepted, and then the end comes": (asked("PLAIN", "S: 235 ok", "S: 421 too many"), True),
+    "it is refused": (asked("PLAIN", "S: 535 no"), True),
+    "nobody answers": (asked("PLAIN", "CLOSE"), True),
+    "its kind is refused": (asked("LOGIN", "S: 504 no"), False),
+    "the name alone is refused": (asked("LOGIN", NAME_WANTED, "C: *", "S: 535 nobody"), False),
+    "name and password are refused": (
+        asked("LOGIN", NAME_WANTED, "C: *", PASSWORD_WANTED, "C: *", "S: 535 no"),
+        True,
+    ),
+    "a challenge is answered": (asked("CRAM-MD5", CHALLENGE, "C: *", "S: 535 no"), True),
+    "a challenge is none": (asked("CRAM-MD5", "S: 334 ***", "C: *", "S: 501 no"), False),
+    "the end comes in place of a challenge": (asked("CRAM-MD5", "CLOSE"), False),
+}
+
+
+@pytest.mark.parametrize("case", LOGINS)
+def test_whether_a_password_was_shown_is_told_by_what_was_written(case: str, tmp_path: Path) -> None:
+    from portmail.sandbox.certificates import Authority
+
+    scripts, shown = LOGINS[case]
+    authority = Authority(tmp_path)
+    with play(scripts, tls=authority.server_context(NAME)) as player:
+        report = checked(
+            routes=[Route(NAME, player.port, PLAIN)],
+            tls_ca=authority.ca_path,
+            username=USER,
+            password=PASSWORD,
+            timeouts=QUICK,
+            login=True,
+        )
+        player.check()
+        assert b"AUTH " in player.received
+    assert report.login is not None
+    assert_told(report, shown=shown)
+
+
+def assert_told(report: Report, *, shown: bool) -> None:
+    assert report.showed_secret is shown
+    stream = io.StringIO()
+    show(report, language=Language.ENGLISH, stream=stream)
+    assert (SHOWN in stream.getvalue(), NOT_SHOWN in stream.getvalue()) == (shown, not shown)
+    data = report_as_data(report, language=Language.ENGLISH, code=0)
+    assert (data["login"] or {"showed_secret": False})["showed_secret"] is shown
+
+
+def test_a_password_that_cannot_be_fetched_is_not_shown(server: Sandbox) -> None:
+    def locked() -> str:
+        raise KeyError("vault")
+
+    report = checked(**account(server, password=locked), login=True)
+    assert report.login is not None
+    assert report.login.error is not None
+    assert report.login.error.cause is Cause.NO_SECRET
+    assert_told(report, shown=False)
+    assert not any("AUTH" in it for it in verbs(server))
+
+
+def test_a_check_without_a_login_shows_no_password_and_says_so(server: Sandbox) -> None:
+    assert_told(checked(**account(server)), shown=False)
+
+
 def test_where_no_way_is_open_nobody_logs_in(server: Sandbox) -> None:
     server.strip_starttls()
     report = checked(**account(server), login=True)
@@ -552,6 +689,100 @@ def test_what_is_cancelled_leaves_no_probe_behind(monkeypatch: pytest.MonkeyPatc
     with play("SILENCE") as player:
         ways = [Route("127.0.0.1", player.port, mode) for mode in (PLAIN, TLS)]
         run(scenario())
+
+
+def test_a_fault_in_one_probe_leaves_none_of_the_others_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Probing._told
+
+    def strange(self: Probing, failure: Failure | None, *, seconds: float) -> Any:
+        if failure is not None and failure.cause is Cause.REFUSED_PERMANENT:
+            raise ValueError("strange")
+        return told(self, failure, seconds=seconds)
+
+    monkeypatch.setattr(Probing, "_told", strange)
+
+    async def scenario() -> None:
+        async with portmail.AsyncSubmitter(routes=ways) as mail:
+            before = asyncio.all_tasks()
+            with pytest.raises(ValueError, match="strange"):
+                await mail.check()
+            assert asyncio.all_tasks() == before
+            await until(lambda: all(visit.ended.is_set() for visit in vars(mute)["_seen"]))
+            assert mute.connections == 1
+
+    with play("SILENCE") as mute, play("PAUSE 0.1\nS: 554 no") as rude:
+        ways = [Route("127.0.0.1", it.port, Security.PLAINTEXT) for it in (mute, rude)]
+        run(scenario())
+    gc.collect()  # what was left open would be told now
+
+
+def test_one_that_is_cancelled_does_not_wait_for_the_goodbyes_that_were_begun_before() -> None:
+    async def scenario() -> float:
+        ways = [Route("127.0.0.1", it.port, Security.PLAINTEXT) for it in (leaving, mute)]
+        async with portmail.AsyncSubmitter(routes=ways) as mail:
+            before = asyncio.all_tasks()
+            task = asyncio.create_task(mail.check())
+            await until(lambda: b"QUIT" in leaving.received and mute.connections == 1)
+            started = time.monotonic()
+            await cancelled(task)
+            assert asyncio.all_tasks() == before
+            return time.monotonic() - started
+
+    with play(f"{HELLO}S: 250 {NAME}\nC: QUIT\nSILENCE") as leaving, play("SILENCE") as mute:
+        assert run(scenario()) < 1.5  # they take three seconds
+    gc.collect()
+
+
+def test_a_goodbye_that_is_cut_short_before_it_has_begun_still_drops_its_connection() -> None:
+    async def scenario() -> list[str]:
+        steps: list[str] = []
+
+        async def leave() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                steps.append("dropped")
+
+        farewells = Farewells()
+        farewells.begin(leave())
+        await farewells.cut_short()
+        return steps
+
+    assert run(scenario()) == ["dropped"]
+
+
+def test_who_does_not_wait_for_the_goodbyes_leaves_none_behind() -> None:
+    script = f"{HELLO}S: 250 {NAME}\nC: QUIT\nSILENCE"
+
+    async def scenario() -> None:
+        ways = [Route("127.0.0.1", player.port, Security.PLAINTEXT)]
+        async with portmail.AsyncSubmitter(routes=ways) as mail:
+            before = asyncio.all_tasks()
+            task = asyncio.create_task(mail.check())
+            await until(lambda: b"QUIT" in player.received)
+            await cancelled(task)
+            assert asyncio.all_tasks() == before
+            await until(lambda: all(visit.ended.is_set() for visit in vars(player)["_seen"]))
+
+    with play(script) as player:
+        run(scenario())
+    gc.collect()
+
+
+@pytest.mark.parametrize("steps", [*range(8), *range(8, 1200, 64)])
+def test_one_that_is_cancelled_at_any_step_leaves_no_task_and_no_socket(steps: int, server: Sandbox) -> None:
+    async def scenario() -> None:
+        async with portmail.AsyncSubmitter(**account(server)) as mail:
+            before = asyncio.all_tasks()
+            task = asyncio.create_task(mail.check(login=True))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait({task})
+            assert asyncio.all_tasks() == before
+
+    run(scenario())
+    gc.collect()
 
 
 # ------------------------------------------------------------------------------------------ what is learnt

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from dataclasses import asdict
+from types import MappingProxyType
 
 import pytest
 
@@ -49,6 +52,18 @@ def test_it_is_a_value() -> None:
     assert phrase == Phrase("{why}", {"why": Phrase("x")})
     again = pickle.loads(pickle.dumps((phrase, Phrase("bare", {}))))  # noqa: S301  # our own
     assert again == (phrase, Phrase("bare", {}))
+    assert copy.deepcopy(phrase) == phrase
+    assert {phrase, Phrase("{why}", {"why": Phrase("x")}), Phrase("{why}")} == {phrase, Phrase("{why}")}
+    assert asdict(phrase) == {"text": "{why}", "values": {"why": {"text": "x", "values": {}}}}
+
+
+def test_its_values_are_its_own_whatever_becomes_of_those_that_were_given() -> None:
+    values = {"a": "x"}
+    phrase = Phrase("{a}", MappingProxyType(values))
+    values["a"] = "y"
+    assert phrase.said(english) == "x"
+    assert pickle.loads(pickle.dumps(phrase)) == phrase  # noqa: S301  # our own
+    assert asdict(phrase) == {"text": "{a}", "values": {"a": "x"}}
 
 
 @pytest.mark.parametrize(

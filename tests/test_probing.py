@@ -7,7 +7,9 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,9 +18,14 @@ import pytest
 
 import portmail
 from portmail import Cause, Phase, Route, Security, Timeouts, route_memory
+from portmail.failure import Failure, RouteFailed
+from portmail.probing import Probing
 from portmail.report import OPEN, Probe, Report
 from portmail.sandbox import Sandbox
 from portmail.situation import Situation
+from portmail.transports.intake import WireFailed
+from portmail.transports.smtp import _without_tls
+from tests.clock import run_fast
 from tests.leaks import PASSWORD, USER
 from tests.proof.certificates.ca import AUTHORITY, PAST, Issued, Wish, World, issue
 from tests.servers.dialogue import Player, play
@@ -183,8 +190,35 @@ CASES: MappingProxyType[str, Case] = MappingProxyType(
             TLS,
         ),
         "a web page": Case(WEB, Cause.PORTAL, Phase.GREETING, Situation.PORTAL, told="302 Found"),
-        "a web page in place of TLS": Case(
-            WEB, Cause.PORTAL, Phase.GREETING, Situation.PORTAL, TLS, "302 Found"
+        "a web page in place of TLS": Case(WEB, Cause.PORTAL, Phase.TLS, Situation.PORTAL, TLS, "302 Found"),
+        "a web server that was asked with TLS": Case(
+            'PLAINTEXT\nRAW "HTTP/1.1 400 Bad Request\\r\\n\\r\\n"\nCLOSE',
+            Cause.PORTAL,
+            Phase.TLS,
+            Situation.PORTAL,
+            TLS,
+            "400 Bad Request",
+        ),
+        "a page without a header": Case(
+            'PLAINTEXT\nRAW "\\r\\n<!DOCTYPE HTML><p>400"\nCLOSE',
+            Cause.PORTAL,
+            Phase.TLS,
+            Situation.PORTAL,
+            TLS,
+            "<!DOCTYPE HTML>",
+        ),
+        "a web server behind STARTTLS": Case(
+            f"{STARTTLS}S: 220 go\nPLAINTEXT\nS: HTTP/1.1 400 Bad Request\nCLOSE",
+            Cause.TLS_ON_PLAIN_PORT,
+            Phase.TLS,
+            Situation.TLS_ON_PLAIN_PORT,
+        ),
+        "a mail server that speaks of the web": Case(
+            [f"S: 220 {NAME} HTTP/1.1\nPLAINTEXT\nSILENCE", HELLO + "S: 250 x"],
+            Cause.TLS_ON_PLAIN_PORT,
+            Phase.TLS,
+            Situation.TLS_ON_PLAIN_PORT,
+            TLS,
         ),
         "another service": Case(
             "S: SSH-2.0-OpenSSH_9\nCLOSE", Cause.NOT_SMTP, Phase.GREETING, Situation.NOT_SMTP
@@ -306,7 +340,13 @@ def test_each_kind_of_failure_is_told_for_what_it_is(
 
 
 GREETED = [name for name, case in CASES.items() if "C: EHLO" in str(case.scripts) and case.security is PLAIN]
-BROKEN = ("words behind STARTTLS", "no TLS behind STARTTLS", "the end behind STARTTLS", "lost after EHLO")
+BROKEN = (
+    "words behind STARTTLS",
+    "no TLS behind STARTTLS",
+    "a web server behind STARTTLS",
+    "the end behind STARTTLS",
+    "lost after EHLO",
+)
 """Where the connection is of no use for words any more."""
 
 
@@ -332,7 +372,7 @@ def test_a_port_behind_a_firewall_is_silent(sandbox: Sandbox) -> None:
     sandbox.block(587)
     report = checked(sandbox.port(587), timeouts=Timeouts(connect=0.2))
     assert report.probes[0].kind == "timed-out"
-    assert report.diagnosis.situation is Situation.BLOCKED  # the host refuses on another port: it is alive
+    assert report.diagnosis.situation is Situation.NO_MAIL_PORT  # the host refuses on another: it is alive
 
 
 def test_a_silent_port_that_speaks_tls_is_told_as_that_long_before_the_greeting_is_due(
@@ -351,9 +391,8 @@ def test_a_silent_port_that_speaks_tls_is_told_as_that_long_before_the_greeting_
 def test_what_answers_tls_in_clear_and_is_silent_otherwise_takes_no_time(
     tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A web server waits for a question."""
     monkeypatch.setattr("portmail.probing._QUIET", 0.1)
-    with play(["PLAINTEXT\nS: HTTP/1.1 400 Bad Request\nCLOSE", "SILENCE"], tls=tls) as player:
+    with play(["PLAINTEXT\nS: what is that?\nCLOSE", "SILENCE"], tls=tls) as player:
         probe = probed(player.port, TLS, timeouts=Timeouts(greeting=30))
         assert player.connections == 2
     assert (probe.kind, probe.phase) == ("tls-on-plain-port", Phase.TLS)
@@ -386,6 +425,167 @@ def test_a_greeting_that_comes_while_the_other_mode_is_tried_counts(
     with play(scripts, tls=tls) as player:
         assert probed(player.port, tls_ca=world.ca, timeouts=5).kind == OPEN
         assert player.connections == 2
+
+
+class Look:
+    """A second look that takes its time; `begun` is when, on a clock that jumps."""
+
+    def __init__(self, *, seconds: float, failure: Failure | None) -> None:
+        self.begun: float | None = None
+        self.stopped = False
+        self._seconds, self._failure = seconds, failure
+
+    async def __call__(self) -> Failure | None:
+        self.begun = round(asyncio.get_running_loop().time(), 1)
+        try:
+            await asyncio.sleep(self._seconds)
+        except asyncio.CancelledError:
+            self.stopped = True
+            raise
+        return self._failure
+
+
+def waited(look: Look, *, port: int, greeting: float, security: Security = PLAIN) -> tuple[Any, float]:
+    """What comes of a greeting that takes so many seconds, and when that is known."""
+
+    async def greeted() -> Any:
+        await asyncio.sleep(greeting)
+        return "greeting"
+
+    async def scenario() -> tuple[Any, float]:
+        probing = Probing.__new__(Probing)
+        vars(probing)["_other_look"] = look
+        came: Any
+        try:
+            came = await probing._unless_mute(greeted(), route=Route(NAME, port, security))
+        except RouteFailed as exc:
+            came = exc.failure.cause
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return came, round(asyncio.get_running_loop().time(), 1)
+
+    return run_fast(scenario())
+
+
+@pytest.mark.parametrize(
+    ("port", "begins"), [(465, 2), (443, 2), (2465, 2), (8025, 2), (587, 8), (2525, 8), (25, None)]
+)
+def test_a_port_where_silence_means_a_slow_server_is_not_spoken_to_before_it_greets(
+    port: int, begins: float | None
+) -> None:
+    """postscreen lets strangers wait for six seconds on port 25, and remembers who did not."""
+    look = Look(seconds=0.1, failure=Failure(Phase.TLS, Cause.NO_REPLY))
+    came, when = waited(look, port=port, greeting=20)
+    assert look.begun == begins
+    assert (came, when) == ("greeting", 20)
+
+
+@pytest.mark.parametrize("port", [25, 587, 2525])
+def test_a_greeting_after_six_seconds_is_alone_there(port: int) -> None:
+    look = Look(seconds=0.1, failure=None)
+    assert waited(look, port=port, greeting=6) == ("greeting", 6)
+    assert look.begun is None
+
+
+@pytest.mark.parametrize("security", [TLS, Security.OPPORTUNISTIC, Security.PLAINTEXT])
+def test_only_where_starttls_is_awaited_there_is_a_second_look(security: Security) -> None:
+    look = Look(seconds=0.1, failure=None)
+    assert waited(look, port=465, greeting=20, security=security) == ("greeting", 20)
+    assert look.begun is None
+
+
+def test_a_greeting_that_comes_amid_the_second_look_stops_it_and_counts() -> None:
+    look = Look(seconds=60, failure=None)
+    assert waited(look, port=465, greeting=3) == ("greeting", 3)
+    assert look.stopped
+
+
+@pytest.mark.parametrize(
+    ("failure", "cause"),
+    [
+        (None, Cause.PLAIN_ON_TLS_PORT),
+        (Failure(Phase.GREETING, Cause.REFUSED_TRANSIENT), Cause.PLAIN_ON_TLS_PORT),
+        (Failure(Phase.EHLO, Cause.LOST), Cause.PLAIN_ON_TLS_PORT),
+        (Failure(Phase.TLS, Cause.PORTAL, "HTTP/1.1 400"), Cause.PORTAL),
+        (Failure(Phase.TLS, Cause.NO_REPLY), "greeting"),
+        (Failure(Phase.TLS, Cause.TLS_ON_PLAIN_PORT), "greeting"),
+        (Failure(Phase.CONNECT, Cause.REFUSED), "greeting"),
+        (Failure(Phase.EHLO, Cause.FAULT), "greeting"),
+    ],
+)
+def test_what_a_second_look_tells(failure: Failure | None, cause: Any) -> None:
+    came, when = waited(Look(seconds=1, failure=failure), port=465, greeting=20)
+    assert (came, when) == (cause, 20 if cause == "greeting" else 3)
+
+
+# ------------------------------------------------------------------------------------------ web servers
+
+
+@pytest.fixture
+def web() -> Iterator[int]:
+    """The port of a real web server, which waits to be asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *_: Any) -> None:  # noqa: A002  # that is its name
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with server, ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(server.serve_forever, 0.01)
+        yield server.server_port
+        server.shutdown()
+        serving.result()
+
+
+@pytest.mark.parametrize("security", [PLAIN, TLS])
+def test_a_web_server_that_waits_to_be_asked_is_told_as_one(
+    security: Security, web: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("portmail.probing._QUIET", 0.05)
+    report = checked(web, security, timeouts=Timeouts(greeting=30))
+    [probe] = report.probes
+    assert (probe.kind, report.diagnosis.situation) == ("captive-portal", Situation.PORTAL)
+    assert probe.phase is (Phase.GREETING if security is PLAIN else Phase.TLS)
+    assert "HTML" in str(probe.failure)
+    assert probe.seconds < 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["HTTP/1.1 400 Bad Request", "HTTP/1.0 302 Found\nS: Location: http://login.hotel.example/", "<html>"],
+)
+def test_a_message_meets_a_login_page_and_that_is_told(answer: str) -> None:
+    with play(f"PLAINTEXT\nS: {answer}\nCLOSE") as player:
+        route = Route(NAME, player.port, TLS)
+        with portmail.Submitter(routes=(route,), username=USER, password=PASSWORD, retry=None) as mail:
+            with pytest.raises(portmail.Unreachable, match="a web page answers") as caught:
+                mail.connect()
+        assert nothing_confidential(player)
+    [attempt] = caught.value.attempts
+    assert attempt.error is not None
+    assert (attempt.error.cause, attempt.error.detail) == (Cause.PORTAL, answer.partition("\n")[0])
+
+
+@pytest.mark.parametrize(
+    ("heard", "cause"),
+    [
+        (b"HTTP/1.1 200 OK", Cause.PORTAL),
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!DOCTYPE html>", Cause.PORTAL),
+        (b"<HTML><title>Login</title>", Cause.PORTAL),
+        (b"<?xml version='1.0'?><stream:stream>", Cause.TLS_FAILED),
+        (b"554 HTTP/1.1 is not spoken here", Cause.TLS_FAILED),
+        (b"421 <html>", Cause.TLS_FAILED),
+        (b"220-HTTP/1.1", Cause.TLS_FAILED),
+        (b"\x16\x03\x03\x00\x5a HTTP/1.1 <html>", Cause.TLS_FAILED),
+        (b"\x15\x03\x01\x00\x02HTTP/1.1", Cause.TLS_FAILED),
+        (b"SSH-2.0-OpenSSH_9", Cause.TLS_FAILED),
+        (b"", Cause.TLS_FAILED),
+    ],
+)
+def test_what_comes_in_place_of_tls_is_a_web_page_only_if_it_begins_as_one(
+    heard: bytes, cause: Cause
+) -> None:
+    """What stands in a certificate, or in a mail server's words, says nothing."""
+    assert _without_tls(WireFailed(Cause.TLS_FAILED, "x", heard=heard)).cause is cause
 
 
 # ------------------------------------------------------------------------------------------ certificates
@@ -522,10 +722,32 @@ def test_a_check_that_is_cancelled_leaves_no_task_and_no_connection(
         run(scenario())
 
 
+@pytest.mark.parametrize("security", [PLAIN, TLS])
+def test_what_is_cancelled_before_it_has_begun_still_takes_its_socket_over(security: Security) -> None:
+    """A coroutine that never runs closes nothing."""
+
+    async def scenario() -> list[str]:
+        steps: list[str] = []
+
+        async def greeted() -> Any:
+            steps.append("begun")
+            try:
+                await asyncio.sleep(60)
+            finally:
+                steps.append("closed")
+
+        probing = Probing.__new__(Probing)
+        task = asyncio.ensure_future(probing._unless_mute(greeted(), route=Route(NAME, 587, security)))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        return steps
+
+    assert run(scenario()) == ["begun", "closed"]
+
+
 def test_a_greeting_that_comes_as_it_is_cancelled_is_no_connection_that_stays() -> None:
     async def scenario() -> None:
-        from portmail.probing import Probing
-
         aborted = asyncio.Event()
 
         class Wire:

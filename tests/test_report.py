@@ -21,7 +21,8 @@ from portmail.report import Probe, Report, outcome_in_words, paragraphs, way_in_
 from portmail.route import Route
 from portmail.security import Security, TlsEvidence
 from portmail.seen import Seen
-from portmail.situation import Note, Situation
+from portmail.situation import Situation
+from portmail.story import Note
 from portmail.verdict import Verdict
 
 HOST = "mail.example.com"
@@ -80,8 +81,8 @@ def test_days_are_those_of_the_certificate_that_was_shown() -> None:
 
 
 def test_a_diagnosis_sees_what_was_probed() -> None:
-    assert opened().seen() == Seen(SUBMISSION, None, 4, True, True, SHOWN)
-    assert opened(RELAY, family=6, tls=None).seen() == Seen(RELAY, None, 6, True, False, None)
+    assert opened().seen() == Seen(SUBMISSION, None, 4, True, True, SHOWN, HOST)
+    assert opened(RELAY, family=6, tls=None).seen() == Seen(RELAY, None, 6, True, False, None, HOST)
     assert closed(used=False).seen() == Seen(SUBMISSION, DROP, 4, False, False, None)
 
 
@@ -202,6 +203,14 @@ def test_reports_are_frozen_values() -> None:
             setattr(value, name, None)
 
 
+def test_it_can_be_told_as_data() -> None:
+    found = report(closed(failure=Failure(Phase.TLS, Cause.CERTIFICATE_NAME, "x", certificate=SHOWN)))
+    data = dataclasses.asdict(found)
+    assert data["probes"][0]["failure"]["certificate"]["names"] == (HOST,)
+    assert data["diagnosis"]["headline"] == dataclasses.asdict(found.diagnosis.headline)
+    assert len({found, report(opened()), report(opened())}) == 2
+
+
 @pytest.mark.parametrize(
     "found",
     [
@@ -221,4 +230,5 @@ def test_it_pickles_and_copies(found: Report) -> None:
         copy.deepcopy(found),
     ):
         assert again == found
+        assert hash(again) == hash(found)
         assert (str(again), again.text(Language.JAPANESE)) == (str(found), found.text(Language.JAPANESE))

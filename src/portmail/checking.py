@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 
+from portmail.case import Surroundings
 from portmail.cause import Cause
-from portmail.diagnosis import LoginOutcome, Surroundings, diagnose
+from portmail.diagnosis import LoginOutcome, diagnose
 from portmail.dialing import Address, connect, resolve
 from portmail.discovery.providers import by_host
-from portmail.errors import CredentialsUnusable, DiscoveryError
+from portmail.errors import CredentialsUnusable, DiscoveryError, DiscoveryIncomplete
 from portmail.failure import Failure, Phase, RouteFailed
 from portmail.network import is_online
 from portmail.pools import Pools
-from portmail.probing import Probing, Way
+from portmail.probing import TCP, Probing, Way
 from portmail.reaching import Reach
 from portmail.receipt import Attempt, Connected
 from portmail.report import Probe, Report
 from portmail.route import Route, anonymous_routes, submission_routes
 from portmail.route_memory import Account, memory
+from portmail.seen import closed_ways
 from portmail.settings import Settings
 from portmail.surroundings import here
 from portmail.timeouts import Deadline, Timeouts
@@ -30,13 +33,19 @@ from portmail.transports.farewells import Farewells
 from portmail.transports.tls import verified_context
 from portmail.verdict import Verdict, judge
 
-PATIENCE = Timeouts(connect=3.5, greeting=10.0, command=10.0, total=30.0)
-"""How long each wait of a probe lasts. A blocked port is silent for ever; a slow greeting takes seconds."""
+T = TypeVar("T")
+
+PATIENCE = Timeouts(connect=10.0, greeting=30.0, command=30.0, total=60.0)
+"""How long each wait of a probe lasts. Who would be waited for with a message is not called blocked; for a
+TCP connection see `probing.TCP`."""
+
+_NAME = 1.0
+"""Seconds for a name, where others were waited for in vain already."""
 
 _MOST_HOSTS = 3
 """Hosts that are probed, where several were found."""
 
-_LIFE = 443
+LIFE = 443
 """A port that few networks block: a connection there, or its refusal, shows that a host is alive."""
 
 _FAMILIES: Mapping[int, int] = {socket.AF_INET: 4, socket.AF_INET6: 6}
@@ -53,12 +62,30 @@ async def check(pools: Pools, *, login: bool) -> Report:
         raise CredentialsUnusable("a login needs credentials: give username and password")
     try:
         settings = await _routed(pools)
-    except DiscoveryError:
-        if is_online() or pools.settings.search is None:
+    except DiscoveryError as exc:
+        sought = pools.settings.search
+        if sought is None or not await _nobody_answers(sought.domain, error=exc):
             raise
-        # Without a network nobody can be asked, and that says more than who was asked.
-        settings = replace(pools.settings, routes=submission_routes(pools.settings.search.domain))
+        # That nobody can be asked says more than who was asked.
+        quick = replace(pools.settings.timeouts, connect=_NAME)
+        settings = replace(pools.settings, routes=submission_routes(sought.domain), timeouts=quick)
     return await Check(settings).check(login=login)
+
+
+async def _nobody_answers(domain: str, *, error: DiscoveryError) -> bool:
+    """Whether nothing was found because there is no network, or nobody who resolves names."""
+    if not is_online():
+        return True
+    if not isinstance(error, DiscoveryIncomplete):
+        return False
+    try:
+        async with asyncio.timeout(_NAME):
+            await resolve(anonymous_routes(domain)[0])
+    except TimeoutError:
+        return True
+    except RouteFailed as exc:
+        return exc.failure.cause is Cause.RESOLVER_FAILED
+    return False
 
 
 async def _routed(pools: Pools) -> Settings:
@@ -70,6 +97,14 @@ async def _routed(pools: Pools) -> Settings:
             raise
     findings = await pools.discover()
     return replace(pools.settings, routes=tuple(it.route for it in findings.candidates))
+
+
+class _Resolved(NamedTuple):
+    """What a name came to; where it has no addresses, why, and how long that took."""
+
+    addresses: list[Address]
+    failure: Failure | None = None
+    seconds: float = 0.0
 
 
 class Check:
@@ -85,17 +120,25 @@ class Check:
         """Probe every way, and log in once if that is wished, for which there are credentials."""
         started = time.monotonic()
         ways = await self._ways()
-        alive = asyncio.ensure_future(_alive(ways, seconds=self._deadline.seconds(Phase.CONNECT)))
+        seconds = min(TCP, self._deadline.seconds(Phase.CONNECT))
+        alive = asyncio.ensure_future(_alive(ways, seconds=seconds))
         try:
-            probes = await asyncio.gather(*(self._probing(way).probe() for way in ways))
+            probes = await _together(self._probing(way).probe() for way in ways)
             account = self._settings.credentials
-            surroundings = here(alive=await alive, username=account.username if account else "")
+            surroundings = here(
+                alive=await alive,
+                known=by_host(ways[0].route.host) is not None,
+                username=account.username if account else "",
+            )
             probes = [_recognised(it) for it in probes]
             verdict = diagnose([it.seen() for it in probes], surroundings=surroundings)
             report = Report(tuple(probes), verdict)
             self._learn(report)
             if login and report.can_send and report.route is not None:
                 report = await self._logged_in(report, surroundings=surroundings)
+        except BaseException:
+            await self._farewells.cut_short()
+            raise
         finally:
             alive.cancel()
             await asyncio.wait({alive})
@@ -106,20 +149,21 @@ class Check:
         """Every route by every family of addresses that its host has; each host is resolved once."""
         routes = routes_to_probe(self._settings.routes)
         hosts = list(dict.fromkeys(route.host for route in routes))
-        found = await asyncio.gather(*(self._resolved(host) for host in hosts))
+        found = await _together(self._resolved(host) for host in hosts)
         by_name = dict(zip(hosts, found, strict=True))
         used = set(self._settings.routes)
         return [way for route in routes for way in _by_family(route, by_name[route.host], used=route in used)]
 
-    async def _resolved(self, host: str) -> list[Address] | Failure:
-        seconds = self._deadline.seconds(Phase.CONNECT)
+    async def _resolved(self, host: str) -> _Resolved:
+        seconds, started = self._deadline.seconds(Phase.CONNECT), time.monotonic()
         try:
             async with asyncio.timeout(seconds):
-                return await resolve(anonymous_routes(host)[0])
+                return _Resolved(await resolve(anonymous_routes(host)[0]))
         except RouteFailed as exc:
-            return exc.failure
+            failure = exc.failure
         except TimeoutError:
-            return Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{host} after {seconds:.1f} s")
+            failure = Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{host} after {seconds:.1f} s")
+        return _Resolved([], failure, time.monotonic() - started)
 
     def _probing(self, way: Way) -> Probing:
         return Probing(
@@ -131,15 +175,18 @@ class Check:
         )
 
     def _learn(self, report: Report) -> None:
-        """What was seen is as good as what a message goes through."""
+        """What was seen is as good as what a message goes through, and teaches the same."""
         way = next((it for it in report.probes if it.route == report.route and it.failure is None), None)
         if way is None or not report.can_send:
             return
-        failed = tuple(
-            _attempt(it) for it in report.probes if it.failure and it.used and it.route != way.route
+        used = [it for it in report.probes if it.used]
+        connected = Connected(way.route, way.tls, logged_in=False, attempts=_closed(used))
+        memory().learn(
+            connected,
+            account=Account.of(self._settings),
+            walked=self._settings.routes,
+            beside=[it.route for it in used if it.failure is None],
         )
-        connected = Connected(way.route, way.tls, logged_in=False, attempts=failed)
-        memory().learn(connected, account=Account.of(self._settings), walked=self._settings.routes)
 
     async def _logged_in(self, report: Report, *, surroundings: Surroundings) -> Report:
         """The credentials shown once, on the route that a message would take."""
@@ -161,7 +208,7 @@ class Check:
             login = reached.attempts[-1]
         seen = [it.seen() for it in report.probes]
         verdict = diagnose(seen, surroundings=surroundings, login=LoginOutcome(login.error))
-        return replace(report, login=login, diagnosis=verdict)
+        return replace(report, login=login, showed_secret=reached.showed_secret, diagnosis=verdict)
 
 
 def routes_to_probe(used: Sequence[Route]) -> tuple[Route, ...]:
@@ -184,11 +231,22 @@ def _patience(wish: Timeouts) -> Timeouts:
     return replace(PATIENCE, **{name: min(getattr(PATIENCE, name), getattr(wish, name)) for name in names})
 
 
-def _by_family(route: Route, found: list[Address] | Failure, *, used: bool) -> list[Way]:
-    if isinstance(found, Failure):
-        return [Way(route, None, (), used, found)]
+async def _together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What all of them bring, in their order. Where one raises or nobody waits any more, none goes on."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _by_family(route: Route, found: _Resolved, *, used: bool) -> list[Way]:
+    if found.failure is not None:
+        return [Way(route, None, (), used, found.failure, found.seconds)]
     families: dict[int, list[Address]] = {}
-    for address in found:
+    for address in found.addresses:
         sockaddr = (address.sockaddr[0], route.port, *address.sockaddr[2:])
         families.setdefault(_FAMILIES[address.family], []).append(address._replace(sockaddr=sockaddr))
     return [Way(route, family, addresses, used) for family, addresses in sorted(families.items())]
@@ -206,7 +264,7 @@ async def _alive(ways: Sequence[Way], *, seconds: float) -> bool:
 
 
 def _with_port(address: Address) -> Address:
-    return address._replace(sockaddr=(address.sockaddr[0], _LIFE, *address.sockaddr[2:]))
+    return address._replace(sockaddr=(address.sockaddr[0], LIFE, *address.sockaddr[2:]))
 
 
 def _recognised(probe: Probe) -> Probe:
@@ -214,6 +272,13 @@ def _recognised(probe: Probe) -> Probe:
     if probe.failure is None:
         return probe
     return replace(probe, failure=memory().recognise(probe.failure, route=probe.route))
+
+
+def _closed(used: Sequence[Probe]) -> tuple[Attempt, ...]:
+    """The attempts on the routes that are open by no family of addresses, one for each."""
+    probes = {(it.route, it.family): it for it in used}
+    closed = closed_ways([it.seen() for it in used])
+    return tuple(_attempt(probes[it.route, it.family]) for it in closed)
 
 
 def _attempt(probe: Probe) -> Attempt:

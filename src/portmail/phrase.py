@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import reduce
-from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from portmail.language import Words
 
@@ -17,14 +17,20 @@ ONE_PORT, SOME_PORTS, PORT_LIST = "port {port}", "ports {some} and {last}", "{on
 _LONGEST = 200
 """Characters that are told of what somebody says; the whole of it stands with its route."""
 
-_NOTHING: Mapping[str, Value] = MappingProxyType({})
 
-
-class Phrase(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Phrase:
     """A text of ours with its values, not yet in anybody's language. Values may be phrases themselves."""
 
     text: str
-    values: Mapping[str, Value] = _NOTHING
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # A dict of its own: nothing else can be pickled, and be told as data.
+        object.__setattr__(self, "values", dict(self.values))
+
+    def __hash__(self) -> int:
+        return hash((self.text, frozenset(self.values.items())))
 
     def said(self, words: Words) -> str:
         """In the language of `words`. What was taken from servers stays as it is."""
@@ -33,9 +39,6 @@ class Phrase(NamedTuple):
             for name, value in self.values.items()
         }
         return words(self.text).format_map(values)
-
-    def __reduce__(self) -> tuple[type[Phrase], tuple[str, dict[str, Value]]]:
-        return Phrase, (self.text, dict(self.values))  # what only shows a dict does not pickle
 
 
 Value: TypeAlias = "str | Phrase"

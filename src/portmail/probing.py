@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import ssl
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from portmail import log
@@ -21,7 +22,7 @@ from portmail.failure import Failure, Phase, RouteFailed
 from portmail.identity import name_in
 from portmail.opening import fitting_mechanism
 from portmail.report import Probe
-from portmail.route import Route
+from portmail.route import RELAY, SUBMISSION, Route
 from portmail.security import Security, TlsEvidence
 from portmail.settings import Settings
 from portmail.timeouts import Deadline
@@ -32,9 +33,22 @@ from portmail.transports.smtp import greeted
 from portmail.transports.tls import unproven_context
 from portmail.transports.wire import Wire
 
+TCP = 3.5
+"""Seconds for a TCP connection: its first packet is sent again after 1 s and after 3 s, then after 7 s."""
+
 _QUIET = 2.0
 """Seconds of silence behind the connection that are enough to look at the port in the other mode, or to
 give that up."""
+
+_ALTERNATE = 2525
+"""What many providers have beside 587, for those whose network closes that."""
+
+_PATIENT: Mapping[int, float | None] = MappingProxyType({RELAY: None, SUBMISSION: 8.0, _ALTERNATE: 8.0})
+"""The same where a silent port is a slow one, rather than one for TLS; None for never.
+
+Who speaks before a relay has greeted is taken for a spammer's program there: Postfix lets strangers wait
+for six seconds on port 25 (postscreen), and remembers who did not.
+"""
 
 _OTHER = {Security.STARTTLS: Security.IMPLICIT_TLS, Security.IMPLICIT_TLS: Security.STARTTLS}
 """The mode to try where the given one seems to be the wrong one for the port."""
@@ -44,13 +58,14 @@ _SPEAKS = (Cause.PORTAL, Cause.NOT_SMTP)
 
 
 class Way(NamedTuple):
-    """A route by one family of addresses. Without addresses there is a failure, why."""
+    """A route by one family of addresses. Without any there is a failure, why, and how long that took."""
 
     route: Route
     family: int | None
     addresses: Sequence[Address]
     used: bool
     failure: Failure | None = None
+    seconds: float = 0.0
 
 
 class Probing:
@@ -81,7 +96,7 @@ class Probing:
         failure = self._way.failure or await self._failure()
         if failure is not None and failure.cause is Cause.TLS_ON_PLAIN_PORT:
             failure = await self._no_mail_server() or failure
-        return self._told(failure, seconds=time.monotonic() - started)
+        return self._told(failure, seconds=self._way.seconds + time.monotonic() - started)
 
     async def _failure(self) -> Failure | None:
         try:
@@ -99,7 +114,8 @@ class Probing:
 
     async def _open(self, route: Route) -> Session:
         log.connecting(route)
-        sock = await connect(self._way.addresses, seconds=self._deadline.seconds(Phase.CONNECT))
+        seconds = min(TCP, self._deadline.seconds(Phase.CONNECT))
+        sock = await connect(self._way.addresses, seconds=seconds)
         with contextlib.suppress(OSError):
             self._address = sock.getpeername()[0]
         self._phase = Phase.TLS if route.security is Security.IMPLICIT_TLS else Phase.GREETING
@@ -114,21 +130,29 @@ class Probing:
         """The greeting; where none comes, a second look at the port beside it may say why."""
         greeting = asyncio.ensure_future(greeted)
         try:
-            done, _ = await asyncio.wait({greeting}, timeout=_QUIET)
-            seeks = not done and route.security is Security.STARTTLS
-            if seeks and await self._speaks_tls() and not greeting.done():
-                raise RouteFailed(Failure(Phase.GREETING, Cause.PLAIN_ON_TLS_PORT))
-            return await greeting
-        except BaseException:
-            greeting.cancel()
+            if route.security is Security.STARTTLS:
+                await self._look_beside(greeting, after=_PATIENT.get(route.port, _QUIET))
+            # Not awaited itself: what is cancelled before its first step would leave its socket open.
             await asyncio.wait({greeting})
+            return greeting.result()
+        except BaseException:
+            await _over(greeting)
             if not greeting.cancelled() and greeting.exception() is None:  # it came while we were stopped
                 greeting.result().abort()
             raise
 
-    async def _speaks_tls(self) -> bool:
-        failure = await self._other_look()
-        return failure is None or (failure.phase is Phase.TLS and failure.certificate is not None)
+    async def _look_beside(self, greeting: asyncio.Future[Wire], *, after: float | None) -> None:
+        """Look why no greeting comes, until one does. Raises `RouteFailed` where that is known then."""
+        if (await asyncio.wait({greeting}, timeout=after))[0]:
+            return
+        look = asyncio.ensure_future(self._other_look())
+        try:
+            both: set[asyncio.Future[Any]] = {greeting, look}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if not greeting.done() and (why := _why_mute(look.result())):
+                raise RouteFailed(why)
+        finally:
+            await _over(look)
 
     async def _no_mail_server(self) -> Failure | None:
         """How what answers in clear is none. It would say so at once, and nobody waits for a greeting."""
@@ -157,7 +181,7 @@ class Probing:
         return self._verified if route.security.encrypted else unproven_context()
 
     def _told(self, failure: Failure | None, *, seconds: float) -> Probe:
-        route, family, _, used, _ = self._way
+        route, family, _, used, *_ = self._way
         wire, session = self._wire, self._session
         extensions = session.extensions if session else None
         return Probe(
@@ -175,6 +199,24 @@ class Probing:
             extensions=tuple(extensions.keywords) if extensions else (),
             mechanisms=extensions.mechanisms if extensions else (),
         )
+
+
+async def _over(work: asyncio.Future[Any]) -> None:
+    """Stop it, and wait until it has stopped."""
+    work.cancel()
+    await asyncio.wait({work})
+
+
+def _why_mute(look: Failure | None) -> Failure | None:
+    """Why a port gives no greeting, by how a second look with TLS ended; None where that does not tell it."""
+    if look is None:
+        return Failure(Phase.GREETING, Cause.PLAIN_ON_TLS_PORT)
+    if look.cause is Cause.PORTAL:
+        return Failure(Phase.GREETING, Cause.PORTAL, look.detail)
+    # What ended in these phases ended in TLS.
+    spoke = look.certificate is not None or look.phase in (Phase.GREETING, Phase.EHLO)
+    known = spoke and look.cause is not Cause.FAULT
+    return Failure(Phase.GREETING, Cause.PLAIN_ON_TLS_PORT) if known else None
 
 
 def _evidence(session: Session | None) -> TlsEvidence | None:

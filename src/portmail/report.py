@@ -14,7 +14,7 @@ from portmail.receipt import Attempt
 from portmail.route import Route
 from portmail.security import TlsEvidence
 from portmail.seen import Seen
-from portmail.situation import Note
+from portmail.story import Note
 
 OPEN = "open"
 """The kind of a way that is open; that of any other is its cause's value."""
@@ -66,7 +66,7 @@ class Probe:
     def seen(self) -> Seen:
         """What a diagnosis wants to know of it."""
         encrypted = self.tls is not None
-        return Seen(self.route, self.failure, self.family, self.used, encrypted, self.certificate)
+        return Seen(self.route, self.failure, self.family, self.used, encrypted, self.certificate, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,14 @@ class Report:
         probes: every way that was tried.
         diagnosis: the verdict over all.
         login: how the login went; None where none was tried.
+        showed_secret: whether the password or token was written to the server, whatever came of that.
         seconds: how long it took.
     """
 
     probes: tuple[Probe, ...]
     diagnosis: Diagnosis
     login: Attempt | None = None
+    showed_secret: bool = False
     seconds: float = 0.0
 
     @property
