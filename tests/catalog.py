@@ -23,7 +23,7 @@ from portmail.cli import check_report
 from portmail.cli.report import in_a_shell
 from portmail.failure import Phase
 from portmail.receipt import ACCEPTED
-from portmail.situation import STORIES, Note
+from portmail.story import STORIES, Note
 
 SOURCE = Path(portmail.__file__).parent / "locale/ja/LC_MESSAGES/portmail.po"
 COMPILED = SOURCE.with_suffix(".mo")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -121,6 +122,29 @@ def test_where_mail_cannot_go_out_it_says_why_and_shows_no_credential(
     assert why in said
 
 
+@pytest.mark.usefixtures("japanese")
+@pytest.mark.parametrize("letters", ["ascii", "cp1252"])
+def test_a_framework_whose_stream_lacks_letters_tells_it_in_those_that_it_has(
+    letters: str, sandbox: Sandbox
+) -> None:
+    closed(sandbox)
+    octets = io.BytesIO()
+    with account(sandbox, username="山") as mail, io.TextIOWrapper(octets, letters) as stream:
+        assert check(mail, login=False, stream=stream) == exits.UNAVAILABLE
+        planned, verdict, *_ = octets.getvalue().decode("ascii").splitlines()
+    assert planned.endswith(", as \\u5c71")
+    assert verdict.startswith("no Mail cannot go out. ")
+
+
+def test_who_stops_it_sees_no_traceback(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(portmail.Submitter, "check", stopped)
+    code, said = checked(sandbox)
+    assert (code, said.splitlines()[1:]) == (exits.INTERRUPTED, ["portmail: stopped"])
+
+
 def test_a_login_without_credentials_is_told_before_anything_is_connected(sandbox: Sandbox) -> None:
     code, said = checked(sandbox, login=True, username=None, password=None)
     assert (code, sandbox.sessions) == (exits.CONFIGURATION, ())
@@ -142,15 +166,15 @@ def test_an_error_is_told_in_the_language_of_the_locale(
     closed(sandbox)
     with account(sandbox) as mail, pytest.raises(portmail.Unreachable) as caught:
         mail.send(message())
-    assert told(caught.value) == str(caught.value)
+    assert told(caught.value, stream=sys.stdout) == str(caught.value)
     request.getfixturevalue("japanese")
-    assert "接続が拒否されました" in told(caught.value)
-    assert told(portmail.NoRecipients("to nobody")) == "to nobody"
+    assert "接続が拒否されました" in told(caught.value, stream=sys.stdout)
+    assert told(portmail.NoRecipients("to nobody"), stream=sys.stdout) == "to nobody"
 
 
 def test_the_plan_shows_no_secret() -> None:
     settings = from_arguments(host=HOST, username=USER, password=PASSWORD)
-    assert PASSWORD not in plan(settings)
-    assert plan(from_arguments(host=HOST)).endswith(", without a login")
-    sought = plan(from_arguments("me@example.org", password=PASSWORD))
+    assert PASSWORD not in plan(settings, stream=sys.stdout)
+    assert plan(from_arguments(host=HOST), stream=sys.stdout).endswith(", without a login")
+    sought = plan(from_arguments("me@example.org", password=PASSWORD), stream=sys.stdout)
     assert sought == "submits to the server of me@example.org, which is looked for, as me@example.org"

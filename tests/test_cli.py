@@ -312,6 +312,44 @@ def test_advice_is_in_words_of_the_command_line(capsys: pytest.CaptureFixture[st
     assert "try submissions:// in the account URL; give a user name in the account URL" in told
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_an_error_has_lines_that_fit_and_elsewhere_those_that_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = (
+        "Not sent: no.\n  mail.example.com:587 starttls: connect: no answer: the port is silent\nWhat to do: "
+    )
+    error = PortmailError(text + "try another network, such as a mobile phone's")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    for stream in (screen := Terminal(), file := io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        print_error(error, as_json=False)
+    assert file.getvalue() == f"portmail: {error}\n"
+    assert screen.getvalue().splitlines() == [
+        "portmail: Not sent: no.",
+        "  mail.example.com:587 starttls:",
+        "    connect: no answer: the port is",
+        "    silent",
+        "What to do: try another network, such as",
+        "a mobile phone's",
+    ]
+
+
+def test_data_is_json_whatever_letters_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"text": "é日本\U0001f4e7\udcff"}
+    for letters in ("ascii", "latin-1", "cp932", "utf-8"):
+        octets = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(octets, letters, errors="backslashreplace"))
+        report.tell(report.in_json(data))
+        assert json.loads(octets.getvalue().decode(letters)) == data
+    monkeypatch.undo()
+
+
 def test_advice_for_a_program_is_what_is_translated() -> None:
     advice = "; ".join(fact.advice for fact in FACTS.values())
     with pytest.raises(DiscoveryError) as raised:

@@ -26,6 +26,7 @@ from portmail.cli import checking as command
 from portmail.cli import exits, main
 from portmail.cli.check_codes import CODES, code_of
 from portmail.cli.targets import submitter_for
+from portmail.cli.transcript import Transcript
 from portmail.diagnosis import Diagnosis
 from portmail.errors import CredentialsUnusable
 from portmail.language import Language
@@ -313,10 +314,12 @@ EXITS = {
     Situation.OPEN: 0,
     Situation.OPEN_IN_PART: 0,
     Situation.TAMPERED_IN_PART: 0,
+    Situation.INSECURE_IN_PART: 0,
     Situation.OPEN_UNENCRYPTED: 0,
     Situation.LOGGED_IN: 0,
     Situation.LOGIN_REFUSED: 77,
     Situation.LOGIN_FAILED: 75,
+    Situation.NO_SECRET: 75,
     Situation.OFFLINE: 69,
     Situation.RESOLVER_DOWN: 75,
     Situation.NO_SUCH_HOST: 68,
@@ -342,11 +345,14 @@ EXITS = {
     Situation.NOT_SMTP: 69,
     Situation.RELAY_BLOCKED: 69,
     Situation.OTHER_PORT_OPEN: 69,
+    Situation.WRONG_PORT: 78,
     Situation.BLOCKED_BY_HOSTING: 69,
     Situation.FORBIDDEN: 69,
+    Situation.FORBIDDEN_HERE: 69,
     Situation.RESET: 69,
     Situation.MUTE: 69,
     Situation.BLOCKED: 69,
+    Situation.NO_MAIL_PORT: 69,
     Situation.SILENT: 69,
     Situation.REFUSED: 69,
     Situation.OTHER: 69,
@@ -510,6 +516,58 @@ def test_a_language_that_we_do_not_have_is_a_mistake(run: Run) -> None:
     assert "choose en or ja" in err
 
 
+PLAIN = (
+    {"PYTHONIOENCODING": "ascii", "LC_ALL": "ja_JP.UTF-8"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+)
+"""Environments in which standard output carries ASCII alone."""
+
+
+@pytest.mark.parametrize("environ", PLAIN, ids=["asked for", "of the locale"])
+@pytest.mark.parametrize("form", ["--lang=ja", "--json"])
+def test_who_cannot_see_japanese_letters_meets_none_and_no_traceback(
+    environ: dict[str, str], form: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    log = tmp_path / "check.log"
+    sandbox.close_port(587)
+    done = subprocess.run(
+        [sys.executable, "-m", "portmail", "check", form, "--lang=ja", "--log", str(log), *ports(sandbox)],
+        env={"PATH": os.environ["PATH"], "PORTMAIL_CACHE": "off", **environ},
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (69, b"")
+    out = done.stdout.decode("ascii")
+    if form == "--json":
+        assert re.search("[ぁ-ん]", valid(out)["verdict"])
+    else:
+        assert out.startswith("no Mail cannot go out. ")
+        assert "\\" not in out
+    assert "Mail cannot go out. " in read(log)
+
+
+def ports(sandbox: Sandbox) -> list[str]:
+    return [f"submission://127.0.0.1:{sandbox.port(587)}"]
+
+
+# ------------------------------------------------------------------------------------------ Ctrl-C
+
+
+def test_whoever_stops_it_is_not_told_of_a_message(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        error = KeyboardInterrupt()
+        error.add_note("portmail: the message was not sent")
+        raise error
+
+    monkeypatch.setattr("portmail.submitter.Submitter.check", stopped)
+    log = tmp_path / "check.log"
+    assert run("--log", str(log), "127.0.0.1") == (130, "", "portmail: stopped\n")
+    assert read(log).endswith("\nKeyboardInterrupt\n")
+
+
 # ------------------------------------------------------------------------------------------ the log
 
 
@@ -649,6 +707,12 @@ def test_the_log_of_a_check_that_came_to_no_report_says_why(
     assert code == 68
     assert "no server was found" in err
     assert read(tmp_path / "check.log").endswith("\nDiscoveryError: no server was found\n")
+
+
+def test_what_is_no_text_is_in_the_log_all_the_same(tmp_path: Path) -> None:
+    with pytest.raises(portmail.ConfigurationError), Transcript(tmp_path / "check.log"):
+        raise portmail.ConfigurationError("\udcff, 日本")
+    assert read(tmp_path / "check.log").endswith("\nConfigurationError: \\udcff, 日本\n")
 
 
 def test_afterwards_nobody_listens_to_dialogues_any_more(account: Sandbox, run: Run, tmp_path: Path) -> None:

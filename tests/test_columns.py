@@ -11,7 +11,8 @@ from typing import get_args
 import pytest
 
 from portmail.cli import columns
-from portmail.cli.columns import Cell, Row, Style, is_terminal, mark, show_table, wrapped
+from portmail.cli.columns import Cell, Row, Style, mark, show_table
+from portmail.cli.lines import is_terminal, wrapped
 
 CONTROLS = "\x1b[31m\x07\x9b\u202e\u2028\r"
 
@@ -152,6 +153,32 @@ def test_without_rich_a_terminal_gets_plain_text(monkeypatch: pytest.MonkeyPatch
     show_table(["a", "b"], [row("1", "2")], stream=plain)
     assert plain.getvalue() == "a  b\n1  2\n"
     assert drawn.getvalue() != plain.getvalue()
+
+
+@pytest.mark.parametrize("columns", [32, 50, 79])
+def test_on_a_terminal_no_row_is_broken_in_its_middle(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "portmail.cli.terminal", None)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = Terminal()
+    texts = ("open; TLS 1.3, certificate valid", "ポートから応答がありません(タイムアウト)")
+    show_table(["", "way", "what"], [row("ok", "a:587", it) for it in texts], stream=stream)
+    told = stream.getvalue().splitlines()
+    assert max(sum(1 + (ord(it) > 0x2000) for it in line) for line in told) <= columns
+    firsts = [line for line in told[1:] if line.startswith("ok  a:587  ")]
+    others = [line for line in told[1:] if line.startswith(" " * 11)]
+    assert (len(firsts), len(firsts) + len(others)) == (2, len(told) - 1)
+    everything = "".join(line[11:] for line in told[1:]).replace(" ", "")
+    assert everything == "".join(texts).replace(" ", "")
+
+
+def test_on_a_terminal_too_narrow_for_that_nothing_is_broken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "portmail.cli.terminal", None)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "20")
+    stream = Terminal()
+    show_table(["way", "what"], [row("a:587", "a word and others")], stream=stream)
+    assert stream.getvalue().splitlines() == ["way    what", "a:587  a word and others"]
 
 
 def test_every_mark_has_a_style_and_an_ascii_form() -> None:

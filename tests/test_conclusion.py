@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from portmail import errors, surroundings
+from portmail import conclusion, errors, surroundings
 from portmail.cause import FACTS, Cause
 from portmail.certificate import Certificate
 from portmail.conclusion import Walk, conclude, in_words
@@ -428,7 +428,7 @@ def test_a_refused_login_is_told_with_what_is_known_of_the_provider(
     assert summary == "Not sent: the server refused the login."
     assert str(failure.reply) in line
     assert to_do.startswith("What to do: ")
-    assert "check the user name and the password or token." in to_do
+    assert "check the user name" not in to_do
     assert hint in to_do
 
 
@@ -451,6 +451,13 @@ def test_advice_of_another_provider_is_not_given() -> None:
 def test_no_diagnosis_where_the_way_is_not_the_matter(last: list[Attempt]) -> None:
     lines = str(ended(*last)).split("\n")
     assert lines[1 : 1 + len(last)] == [f"  {it}" for it in last]
+
+
+def test_a_fault_in_the_diagnosis_costs_only_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = str(ended(attempt(SILENT)))
+    monkeypatch.setattr(conclusion, "diagnose", lambda *_, **__: 1 / 0)
+    summary, *rest = str(ended(attempt(SILENT))).split("\n")
+    assert [summary, rest[0]] == [line for n, line in enumerate(whole.split("\n")) if n in (0, 2)]
 
 
 def test_earlier_tries_have_no_part_in_the_diagnosis() -> None:

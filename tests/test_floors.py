@@ -33,10 +33,10 @@ HOMES = {
     2: "dialing racing transports transports.* store discovery discovery.* hosting network route_memory "
     "surroundings",
     1: "verdict breaking sasl transaction course hearing exchange pace retry repeating receipt "
-    "log settings report diagnosis seen particulars hints",
+    "log settings report diagnosis seen particulars hints case noting",
     0: "confidential phrase reply extensions cause failure errors security route candidate search timeouts "
     "header envelope addresses content submission sealing url composing offloading guarding canonical "
-    "attachment folding flattening generating certificate identity situation language",
+    "attachment folding flattening generating certificate identity situation story spelling language",
 }
 DOORS = {
     "aiosmtplib": {"transports.smtp"},

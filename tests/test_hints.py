@@ -8,11 +8,12 @@ from collections import Counter
 
 import pytest
 
+from portmail import hints
 from portmail.cause import Cause
 from portmail.discovery.providers import Provider, providers
 from portmail.failure import Failure, Phase
 from portmail.hints import ANY_LABEL, MOST, Hint, Line, hints_for, lines
-from portmail.reply import ReplyReader
+from portmail.reply import Reply, ReplyReader
 from portmail.route import PORTS, Route, is_name
 from portmail.security import Security
 
@@ -470,6 +471,35 @@ def test_the_hint_carries_its_text_date_and_source() -> None:
     assert hint.text.startswith("Resend's user name is the very word resend")
     assert hint.as_of == "2026-05-27"
     assert "https://resend.com/docs/send-with-smtp" in hint.source
+
+
+def test_without_the_table_there_are_no_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "TABLE", "left-out.csv")
+    caches = (lines, hints._of_host, hints._anywhere)
+    for cache in caches:
+        cache.cache_clear()
+    assert told(GMAIL, REFUSED) == ()
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_what_is_looked_up_again_is_not_looked_for_again() -> None:
+    told(GMAIL, REFUSED)
+    before = hints._of_host.cache_info().misses, hints._anywhere.cache_info().misses
+    told(GMAIL, REFUSED)
+    assert (hints._of_host.cache_info().misses, hints._anywhere.cache_info().misses) == before
+
+
+def test_the_short_cut_leads_to_what_the_whole_table_says() -> None:
+    for one in lines():
+        for code in (None, *one.codes, 550):
+            reply = Reply(code, min(one.enhanced) if one.enhanced else None, "x") if code else None
+            failure = Failure(one.phase or RCPT, next(iter(one.causes), Cause.REFUSED_PERMANENT), reply=reply)
+            for pattern in hosts(one) or [ANYWHERE]:
+                way = route(pattern.replace(ANY_LABEL, "x"), 587)
+                fitting = [it for it in lines() if it.fits(failure, route=way)]
+                first = [it.hint for it in fitting if it.hosts] or [it.hint for it in fitting]
+                assert hints_for(failure, route=way)[:1] == tuple(first[:1])
 
 
 def test_an_address_in_place_of_a_name_is_no_trouble() -> None:

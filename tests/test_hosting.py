@@ -183,3 +183,21 @@ def test_a_field_that_cannot_be_read_or_is_no_text_is_no_trouble(firmware: Path)
 def test_the_firmware_is_not_asked_where_the_variables_tell(firmware: Path) -> None:
     hosted_at(environ={"VERCEL": "1"})
     assert hosting.firmware.cache_info().misses == 0
+
+
+def test_without_the_table_nothing_is_known(firmware: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosting, "TABLE", "left-out.csv")
+    hosting._cloud.cache_clear()
+    lines.cache_clear()
+    assert hosted_at(environ={"VERCEL": "1"}, dmi={"sys_vendor": "Hetzner"}) is None
+    assert firmware.is_dir()
+    hosting._cloud.cache_clear()
+    lines.cache_clear()
+
+
+def test_a_machine_is_recognised_once_and_each_environment_counts(firmware: Path) -> None:
+    (firmware / "sys_vendor").write_text("Hetzner\n")
+    hosting._cloud.cache_clear()
+    answers = [known(hosted_at(environ=environ)) for environ in ({}, {"VERCEL": "1"}, {"RENDER": ""}, {})]
+    assert answers == ["hetzner", "vercel", "hetzner", "hetzner"]
+    assert hosting._cloud.cache_info().misses == 1

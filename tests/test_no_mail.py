@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import re
 import smtplib
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from portmail import Submitter
+from portmail.cause import Cause
+from portmail.dialing import Address, connect
+from portmail.failure import Failure, Phase, RouteFailed
 from portmail.integrations.pytest.guard import Guard, server_of
+from portmail.integrations.pytest.interception import Gate, patches
 from portmail.pools import Pools
 from portmail.route import Route
 from portmail.sandbox import Sandbox
@@ -50,6 +56,35 @@ def test_a_host_may_be_allowed_as_a_whole() -> None:
 )
 def test_it_is_known_where_smtplib_connects_to(host: str, port: int, where: tuple[str, int]) -> None:
     assert server_of(smtplib.SMTP(), host, port=port) == where
+
+
+def test_a_check_looks_at_the_tests_own_ports_alone(
+    monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox
+) -> None:
+    """Neither at the usual ones of the same host, nor whether it is alive."""
+    seen: list[int] = []
+
+    async def watched(addresses: Sequence[Address], *, seconds: float) -> socket.socket:
+        seen.extend(address.sockaddr[1] for address in addresses)
+        return await connect(addresses, seconds=seconds)
+
+    for place in ("portmail.checking.connect", "portmail.probing.connect"):
+        monkeypatch.setattr(place, watched)
+    gate = Gate({("127.0.0.1", sandbox.port(465))})
+    gate.guard = Guard(gate.allowed)
+    for where, name, stand_in in patches(gate):
+        monkeypatch.setattr(where, name, stand_in)
+    with Submitter.from_url(sandbox.url_for(465), tls_ca=sandbox.ca) as mail:
+        assert mail.check().can_send
+        assert seen == [sandbox.port(465)]
+        gate.guard = None  # where everything is allowed, all are looked at
+        monkeypatch.setattr("portmail.probing.connect", refused)
+        monkeypatch.setattr("portmail.checking.connect", refused)
+        assert {it.route.port for it in mail.check().probes} > {25, 465, 587}
+
+
+async def refused(*_: object, **__: object) -> socket.socket:
+    raise RouteFailed(Failure(Phase.CONNECT, Cause.REFUSED))
 
 
 # In a process of its own.
@@ -202,13 +237,14 @@ BY_A_FIXTURE = SUBMITS + "pytestmark = pytest.mark.usefixtures('no_mail')\n" + C
 
 AFTERWARDS = """
 import os, smtplib
-from portmail import door, opening
+from portmail import checking, door, opening
 from portmail.integrations.logging.posting import Post
 from portmail.pools import Pools
 
 def state():
     return (Pools.here, Pools.now, opening.dial, door.verified_context, door.verifying,
-            door.Door._check, Post.keep, smtplib.SMTP.connect, dict(os.environ, PYTEST_CURRENT_TEST=""))
+            door.Door._check, checking.routes_to_probe, checking._alive,
+            Post.keep, smtplib.SMTP.connect, dict(os.environ, PYTEST_CURRENT_TEST=""))
 
 before, plugins = state(), []
 

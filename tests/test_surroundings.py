@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from portmail import surroundings
-from portmail.diagnosis import Surroundings
+from portmail.case import Surroundings
 from portmail.hosting import Hosting
 from portmail.surroundings import here
 

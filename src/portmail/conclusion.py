@@ -196,7 +196,10 @@ def _diagnosis(error: errors.DeliveryError) -> Diagnosis | None:
     if any(attempt.phase not in OPENING for attempt in last):
         return None
     seen = [Seen(it.route, it.error) for it in last if it.error]
-    diagnosis = diagnose(seen, surroundings=here()) if seen else None
+    try:
+        diagnosis = diagnose(seen, surroundings=here()) if seen else None
+    except Exception:  # noqa: BLE001  # what became of a message is worth more than the words for it
+        return None
     return None if diagnosis is None or diagnosis.situation is Situation.OTHER else diagnosis
 
 
@@ -208,8 +211,11 @@ def _advice(error: errors.DeliveryError, into: Words, *, diagnosis: Diagnosis | 
     tried = last if last[-1].verdict is Verdict.NEXT_ROUTE else [it for it in last if it is error.decided]
     failed = [(it.error, it.route) for it in tried if it.error]
     kind = _kind_of(error)
+    found = [hint for failure, route in failed for hint in hints_for(failure, route=route)]
+    hints = dict.fromkeys(hint.text for hint in found)
     told = [ADVICE[kind]] if kind in ADVICE else [failure.advice for failure, _ in failed]
-    hints = dict.fromkeys(it.text for failure, route in failed for it in hints_for(failure, route=route))
+    if kind is errors.AuthenticationFailed and any(hint.special for hint in found):
+        told = []  # that the password may be wrong says less
     half = [into(sentence) for sentence in dict.fromkeys(told) if sentence]
     whole = into(WHOLE).format(half=joined(half, into, by=HALVES)) if half else ""
     return joined([whole, *map(into, hints)], into)

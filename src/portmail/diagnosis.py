@@ -6,64 +6,22 @@ behind an error. What comes first in a table counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
 
+from portmail.case import ANYWHERE, Case, Surroundings, case_of
 from portmail.cause import Cause
 from portmail.failure import Failure, Phase
 from portmail.hints import hints_for
+from portmail.noting import notes
 from portmail.particulars import impostor, particulars, why
 from portmail.phrase import Phrase, Value, ports_in_words
-from portmail.route import PORTS, RELAY, Route
-from portmail.security import Security
-from portmail.seen import (
-    BLOCKED,
-    SHUT,
-    Seen,
-    answers,
-    are_of_one_kind,
-    cause_of,
-    closed_ways,
-    is_a_last_resort,
-    is_a_way_out,
-    is_blocked,
-    is_insecure,
-    rank,
-    reread,
-    taken,
-)
-from portmail.situation import BY_CAUSE, MAIL_GOES_OUT, SAYS_ALL, STORIES, Blocker, Note, Situation
-
-SOON = 14
-"""Days before a certificate's end at which that is told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What is known besides the routes.
-
-    Attributes:
-        online: whether this machine has any network.
-        alive: whether the host answers on other ports; None where nobody asked.
-        place, blocks, policy: the hosting provider, the ports that it blocks, and what it says of that.
-        username: who would log in, empty for nobody.
-        now: for the dates of certificates.
-    """
-
-    online: bool = True
-    alive: bool | None = None
-    place: str = ""
-    blocks: frozenset[int] = frozenset()
-    policy: str = ""
-    username: str = ""
-    now: datetime | None = None
-
-    @property
-    def today(self) -> datetime:
-        """What time it is."""
-        return self.now or datetime.now(UTC)
+from portmail.route import Route
+from portmail.seen import BLOCKED, SHUT, Seen, are_of_one_kind, cause_of, is_blocked, is_insecure, rank
+from portmail.situation import BY_CAUSE, MAIL_GOES_OUT, Blocker, Situation
+from portmail.spelling import port_of, url_of
+from portmail.story import INSTEAD, STORIES, Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +55,14 @@ class Diagnosis:
 _ALONE = (Cause.UNREACHABLE, Cause.RESOLVER_FAILED, Cause.NAME_NOT_FOUND, Cause.PROHIBITED)
 """How everything looks without a network."""
 
-_OWN = frozenset(BY_CAUSE.values()) | {Situation.LOGIN_REFUSED, Situation.LOGIN_FAILED}
+_OWN = frozenset(BY_CAUSE.values()) | {Situation.LOGIN_REFUSED, Situation.LOGIN_FAILED, Situation.NO_SECRET}
 """Situations whose sentence says by itself what the cause's words say."""
+
+_ATTACKS = (Situation.STRIPPED, Situation.INJECTED)
+"""Situations whose advice comes before any other way that is open."""
+
+_BY_OTHERS = (Blocker.NETWORK, Blocker.MACHINE)
+"""Who takes the security away from a server that has it."""
 
 
 class LoginOutcome(NamedTuple):
@@ -108,152 +72,122 @@ class LoginOutcome(NamedTuple):
 
 
 def diagnose(
-    seen: Sequence[Seen], *, surroundings: Surroundings = Surroundings(), login: LoginOutcome | None = None
+    seen: Sequence[Seen], *, surroundings: Surroundings = ANYWHERE, login: LoginOutcome | None = None
 ) -> Diagnosis:
     """The verdict over what was seen: never empty, in the order in which routes are preferred."""
-    return _Case(seen, surroundings=surroundings).diagnosis(login)
+    case = case_of(seen, around=surroundings)
+    if case.open is None:
+        return _told(case, _how_closed(case), about=case.worst)
+    if login is not None and not _hides(login, case=case):
+        return _told(case, _of_login(login.failure), about=case.open._replace(failure=login.failure))
+    worst = min(case.closed, key=lambda it: (not is_insecure(it), rank(it)), default=case.open)
+    return _told(case, _how_open(case.open, worst=worst), about=worst)
 
 
-class _Case:
-    """One set of routes, looked at from all sides."""
-
-    def __init__(self, seen: Sequence[Seen], *, surroundings: Surroundings) -> None:
-        there = {
-            (it.route.host, it.family) for it in seen if answers(it) and cause_of(it) is not Cause.REFUSED
-        }
-        self._seen = [it._replace(failure=reread(it, there=there)) for it in seen]
-        self._around = surroundings
-        used = [it for it in self._seen if it.used]
-        closed = closed_ways(used)
-        self._open = taken(used, closed=closed)
-        self._closed = [it for it in closed if not is_a_last_resort(it, beside=self._open)]
-        self._elsewhere = next((it for it in self._seen if it.failure is None and is_a_way_out(it)), None)
-
-    def diagnosis(self, login: LoginOutcome | None) -> Diagnosis:
-        if login is not None and self._open is not None and not self._hides(login):
-            return self._story(_of_login(login.failure), about=self._open._replace(failure=login.failure))
-        if self._open is not None:
-            worst = min(self._closed, key=lambda it: (not is_insecure(it), rank(it)), default=self._open)
-            return self._story(self._how_open(self._open), about=worst)
-        worst = min(self._closed, key=rank)
-        return self._story(self._how_closed(worst), about=worst)
-
-    def _hides(self, login: LoginOutcome) -> bool:
-        """Whether a login that went well would hide that another way is not secure."""
-        return login.failure is None and any(map(is_insecure, self._closed))
-
-    def _how_open(self, way: Seen) -> Situation:
-        if any(map(is_insecure, self._closed)):
-            return Situation.TAMPERED_IN_PART
-        if not way.encrypted:
-            return Situation.OPEN_UNENCRYPTED
-        return Situation.OPEN_IN_PART if self._closed else Situation.OPEN
-
-    def _how_closed(self, worst: Seen) -> Situation:
-        cause = cause_of(worst) or Cause.FAULT
-        if not self._around.online and cause in _ALONE:
-            return Situation.OFFLINE
-        if cause is Cause.UNREACHABLE and self._around.alive:  # by another port there is a way
-            return Situation.FORBIDDEN
-        if cause in BLOCKED:
-            return self._how_blocked(worst, cause=cause)
-        if self._elsewhere is not None and cause is Cause.REFUSED:
-            return Situation.OTHER_PORT_OPEN
-        return BY_CAUSE.get(cause, Situation.OTHER)
-
-    def _how_blocked(self, worst: Seen, *, cause: Cause) -> Situation:
-        if self._elsewhere is not None:
-            relay = {it.route.port for it in self._closed} == {RELAY} and cause in SHUT
-            return Situation.RELAY_BLOCKED if relay else Situation.OTHER_PORT_OPEN
-        if not is_blocked(worst):  # it answered, and then no longer
-            return Situation.OTHER
-        if self._around.blocks.issuperset(it.route.port for it in self._closed if is_blocked(it)):
-            return Situation.BLOCKED_BY_HOSTING
-        if cause is Cause.TIMED_OUT and self._is_alive(worst.route.host):
-            return Situation.BLOCKED
-        return BY_CAUSE[cause]
-
-    def _is_alive(self, host: str) -> bool:
-        """Whether anything of the host answered."""
-        return bool(self._around.alive) or any(answers(it) for it in self._seen if it.route.host == host)
-
-    def _story(self, situation: Situation, *, about: Seen) -> Diagnosis:
-        story = STORIES[situation]
-        way = self._open or self._elsewhere
-        values = self._values(situation, about=about, way=way)
-        advice = Phrase(self._around.policy) if story.advice == "{policy}" else Phrase(story.advice, values)
-        return Diagnosis(
-            situation,
-            way.route if way else None,
-            Phrase(story.headline, values),
-            advice if advice.text else None,
-            tuple(self._notes(situation, about=about)),
-        )
-
-    def _values(self, situation: Situation, *, about: Seen, way: Seen | None) -> Mapping[str, Value]:
-        alike = [it.route.port for it in self._closed if are_of_one_kind(it, about)] or [about.route.port]
-        return {
-            "host": about.route.host,
-            "ports": ports_in_words(tuple(alike)),
-            "open": str(way.route) if way else "",
-            "port": _port(way.route) if way else "",
-            "url": _url(way.route) if way else "",
-            "why": particulars(about.failure, now=self._around.today)
-            if situation in _OWN
-            else why(about.failure),
-            "name": impostor(about.failure),
-            "place": self._around.place,
-            "username": self._around.username,
-        }
-
-    def _notes(self, situation: Situation, *, about: Seen) -> Iterable[Phrase]:
-        if about.failure is not None and situation not in SAYS_ALL:
-            found = hints_for(about.failure, route=about.route)
-            yield from (Phrase(Note.HINT.value, {"hint": Phrase(hint.text)}) for hint in found)
-        if self._open is not None:
-            yield from self._of_families()
-            yield from self._of_certificates()
-            yield from self._of_the_relay()
-
-    def _of_the_relay(self) -> Iterable[Phrase]:
-        relay = [it for it in self._seen if it.route.port == RELAY and cause_of(it) is not Cause.UNREACHABLE]
-        if relay and all(map(is_blocked, relay)):
-            yield Phrase(Note.RELAY_CLOSED.value)
-
-    def _of_families(self) -> Iterable[Phrase]:
-        for family, note in ((6, Note.IPV6_DEAD), (4, Note.IPV4_DEAD)):
-            its = [it for it in self._seen if it.family == family]
-            dead = [it for it in its if is_blocked(it)]
-            other = [it for it in self._seen if it.family not in (family, None) and it.failure is None]
-            if its and len(dead) == len(its) and other:
-                yield Phrase(note.value, {"why": why(min(dead, key=rank).failure)})
-
-    def _of_certificates(self) -> Iterable[Phrase]:
-        for it in self._seen:
-            certificate = it.certificate if it.failure is None and it.used else None
-            if certificate is None or not it.route.security.encrypted:  # a relay's counts for nothing
-                continue
-            if (days := certificate.days_left(self._around.today)) < SOON:
-                yield Phrase(Note.EXPIRES.value, {"host": it.route.host, "days": str(days)})
-                return
+def _hides(login: LoginOutcome, *, case: Case) -> bool:
+    """Whether a login that went well would hide that another way is not secure."""
+    return login.failure is None and any(map(is_insecure, case.closed))
 
 
 def _of_login(failure: Failure | None) -> Situation:
     if failure is None:
         return Situation.LOGGED_IN
+    if failure.cause is Cause.NO_SECRET:
+        return Situation.NO_SECRET
     refused = failure.phase is Phase.AUTH and failure.cause is Cause.REFUSED_PERMANENT
     return Situation.LOGIN_REFUSED if refused else Situation.LOGIN_FAILED
 
 
-def _url(route: Route) -> str:
-    """An account URL for a route, with a user name to be filled in."""
-    scheme = "submissions" if route.security is Security.IMPLICIT_TLS else "submission"
-    port = "" if PORTS.get(route.port) is route.security else f":{route.port}"
-    host = f"[{route.host}]" if ":" in route.host else route.host
-    return f"{scheme}://user@{host}{port}"
+def _how(it: Seen) -> Situation:
+    return BY_CAUSE.get(cause_of(it) or Cause.FAULT, Situation.OTHER)
 
 
-def _port(route: Route) -> str:
-    """What follows `port=` in the settings, so that they mean this route."""
-    usual = PORTS.get(route.port, Security.STARTTLS)  # what a port of no meaning is, with a login
-    return str(route.port) if usual is route.security else f"{route.port}, security={route.security.value!r}"
+def _how_open(way: Seen, *, worst: Seen) -> Situation:
+    """How it is where mail goes by this way, and that is the worst of the others, if any is closed."""
+    if is_insecure(worst):
+        by_others = STORIES[_how(worst)].blocker in _BY_OTHERS
+        return Situation.TAMPERED_IN_PART if by_others else Situation.INSECURE_IN_PART
+    if not way.encrypted:
+        return Situation.OPEN_UNENCRYPTED
+    return Situation.OPEN if worst is way else Situation.OPEN_IN_PART
+
+
+def _how_closed(case: Case) -> Situation:
+    worst = case.worst
+    cause = cause_of(worst)
+    if not case.around.online and cause in _ALONE:
+        return Situation.OFFLINE
+    if cause is Cause.UNREACHABLE and case.around.alive:  # by another port there is a way
+        return Situation.FORBIDDEN
+    if cause in BLOCKED:
+        return _how_blocked(case, worst=worst)
+    if cause is Cause.REFUSED and case.elsewhere is not None:
+        return Situation.WRONG_PORT
+    return _how(worst)
+
+
+def _how_blocked(case: Case, *, worst: Seen) -> Situation:
+    relay = case.is_of_the_relay and cause_of(worst) in SHUT
+    if case.elsewhere is not None:
+        return Situation.RELAY_BLOCKED if relay else Situation.OTHER_PORT_OPEN
+    if not is_blocked(worst):  # it answered, and then no longer
+        return Situation.OTHER
+    if case.around.blocks.issuperset(it.route.port for it in case.closed if is_blocked(it)):
+        return Situation.BLOCKED_BY_HOSTING
+    if relay and case.answers(worst.route.host):
+        return Situation.RELAY_BLOCKED
+    return _how_silent(case, host=worst.route.host) if cause_of(worst) is Cause.TIMED_OUT else _how(worst)
+
+
+def _how_silent(case: Case, *, host: str) -> Situation:
+    """Who else answers shows whether the host is there; and whether it is one for mail."""
+    alive = case.around.alive and host == case.host
+    if case.answers(host) or (alive and case.around.known):
+        return Situation.BLOCKED
+    return Situation.NO_MAIL_PORT if alive else Situation.SILENT
+
+
+def _told(case: Case, situation: Situation, *, about: Seen) -> Diagnosis:
+    values = _values(case, situation, about=about)
+    noted = list(notes(case, situation=situation, about=about))
+    if case.elsewhere is not None and situation in _ATTACKS:
+        noted.append(Phrase(Note.INSTEAD.value, values))
+    advice = _advice(case, situation, about=about)
+    return Diagnosis(
+        situation,
+        case.way.route if case.way else None,
+        Phrase(STORIES[situation].headline, values),
+        Phrase(advice, values) if advice else None,
+        tuple(noted),
+    )
+
+
+def _advice(case: Case, situation: Situation, *, about: Seen) -> str:
+    """What to do. Where a hint says why a login was refused, that the password may be wrong says less."""
+    if situation is Situation.LOGIN_REFUSED and _is_explained(about):
+        return ""
+    if case.elsewhere is not None and situation not in _ATTACKS:
+        return INSTEAD
+    return case.around.policy if situation is Situation.BLOCKED_BY_HOSTING else STORIES[situation].advice
+
+
+def _is_explained(it: Seen) -> bool:
+    """Whether a hint says why, of this very server or reply."""
+    return it.failure is not None and any(hint.special for hint in hints_for(it.failure, route=it.route))
+
+
+def _values(case: Case, situation: Situation, *, about: Seen) -> Mapping[str, Value]:
+    alike = [it.route.port for it in case.closed if are_of_one_kind(it, about)] or [about.route.port]
+    in_detail = situation in _OWN
+    way = case.way.route if case.way else None
+    return {
+        "host": about.route.host,
+        "ports": ports_in_words(tuple(alike)),
+        "open": str(way) if way else "",
+        "port": port_of(way) if way else "",
+        "url": url_of(way) if way else "",
+        "why": particulars(about.failure, now=case.around.today) if in_detail else why(about.failure),
+        "name": impostor(about.failure),
+        "place": case.around.place,
+        "username": case.around.username,
+    }

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from portmail.cause import Cause
@@ -40,12 +40,15 @@ class Hint(NamedTuple):
         text: one English sentence or two; a message id for translation.
         as_of: when that was so, an ISO date.
         source: where it is written.
+        special: whether it is about this very server, or this very status code: then nothing more general
+            needs to be said.
     """
 
     id: str
     text: str
     as_of: str
     source: str
+    special: bool
 
 
 class Line(NamedTuple):
@@ -71,18 +74,25 @@ class Line(NamedTuple):
             self.phase in (None, failure.phase)
             and (not self.causes or failure.cause in self.causes)
             and (not self.ports or route.port in self.ports)
-            and (not self.hosts or self._names(route.host.split(".")))
             and self._heard(failure.reply)
+            and (not self.hosts or self.names(route.host.split(".")))
         )
 
-    def _names(self, labels: Sequence[str]) -> bool:
+    def may_follow(self, code: int | None) -> bool:
+        """Whether this may be about a reply with such a code; None stands for no reply."""
+        if code is None:
+            return not (self.codes or self.enhanced or self.says)
+        return not self.codes or code in self.codes
+
+    def names(self, labels: Sequence[str]) -> bool:
+        """Whether this is about the host with these labels."""
         return any(len(labels) == len(pattern) and all(map(_same, labels, pattern)) for pattern in self.hosts)
 
     def _heard(self, reply: Reply | None) -> bool:
         if reply is None:
-            return not (self.codes or self.enhanced or self.says)
+            return self.may_follow(None)
         return (
-            (not self.codes or reply.code in self.codes)
+            self.may_follow(reply.code)
             and (not self.enhanced or reply.enhanced in self.enhanced)
             and re.search(self.says, reply.text.replace("\n", " "), re.IGNORECASE) is not None
         )
@@ -93,27 +103,55 @@ def hints_for(failure: Failure, *, route: Route) -> tuple[Hint, ...]:
 
     Where something is known of this very server, what holds anywhere is not told: it would say less.
     """
-    fitting = [line for line in lines() if line.fits(failure, route=route)]
-    named = [line for line in fitting if line.hosts]
+    code = failure.reply.code if failure.reply else None
     told: dict[str, Hint] = {}
-    for line in named or fitting:
-        told.setdefault(line.hint.text, line.hint)
+    for considered in (_of_host(route.host, code), _anywhere(code)):
+        for line in considered:
+            if line.fits(failure, route=route):
+                told.setdefault(line.hint.text, line.hint)
+        if told:
+            break
     return tuple(told.values())[:MOST]
+
+
+@lru_cache(maxsize=256)  # a cache: of the account's hosts, and of the codes that they answer with
+def _of_host(host: str, code: int | None) -> tuple[Line, ...]:
+    """The lines about this very server that may fit such a reply; None stands for no reply."""
+    labels = host.split(".")
+    return tuple(line for line in lines() if line.hosts and line.names(labels) and line.may_follow(code))
+
+
+@lru_cache(maxsize=64)  # a cache: there are few codes
+def _anywhere(code: int | None) -> tuple[Line, ...]:
+    """The lines about no server that may fit such a reply."""
+    return tuple(line for line in lines() if not line.hosts and line.may_follow(code))
 
 
 @cache  # a cache: the table is read once, and does not change while the program runs
 def lines() -> tuple[Line, ...]:
-    """All of the table, the most special first; those alike in the order of the table."""
+    """All of the table, the most special first; those alike in the order of the table.
+
+    There are none where whoever packed the program left the table out: that must not cost the text.
+    """
     import csv
     import pkgutil  # a tenth of the time of importlib.resources, which brings tempfile and zipfile
 
-    text = (pkgutil.get_data("portmail", TABLE) or b"").decode("utf-8")
+    try:
+        text = (pkgutil.get_data("portmail", TABLE) or b"").decode("utf-8")
+    except OSError:
+        return ()
     return tuple(sorted(map(_line, csv.DictReader(text.splitlines())), key=lambda line: -line.asked))
 
 
 def _line(row: Mapping[str, str]) -> Line:
     return Line(
-        hint=Hint(id=row["id"], text=row["hint"], as_of=row["as_of"], source=row["source"]),
+        hint=Hint(
+            id=row["id"],
+            text=row["hint"],
+            as_of=row["as_of"],
+            source=row["source"],
+            special=bool(row["hosts"] or row["enhanced"]),
+        ),
         hosts=tuple(tuple(host.split(".")) for host in row["hosts"].split()),
         phase=Phase(row["phase"]) if row["phase"] else None,
         causes=frozenset(map(Cause, row["cause"].split())),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,9 +65,16 @@ def hosted_at(*, environ: Mapping[str, str], dmi: Mapping[str, str] | None = Non
         dmi: what the firmware says, by field; None reads this machine's.
     """
     for line in lines():
-        if any(environ.get(name) for name in line.environ):
-            return line.hosting
-    fields = firmware() if dmi is None else dmi
+        for name in line.environ:
+            if environ.get(name):
+                return line.hosting
+    return _cloud(frozenset((firmware() if dmi is None else dmi).items()))
+
+
+@lru_cache(maxsize=16)  # a cache: this machine's firmware, and what a program asks about besides
+def _cloud(dmi: frozenset[tuple[str, str]]) -> Hosting | None:
+    """Whose machine says this of itself, by field."""
+    fields = dict(dmi)
     for line in lines():
         if any(re.fullmatch(wanted, fields.get(field, "")) for field, wanted in line.dmi):
             return line.hosting
@@ -89,11 +96,14 @@ def _read(path: Path) -> str:
 
 @cache  # a cache: the table is read once, and does not change while the program runs
 def lines() -> tuple[Line, ...]:
-    """All of the table."""
+    """All of the table; nothing where whoever packed the program left it out."""
     import csv
     import pkgutil  # a tenth of the time of importlib.resources, which brings tempfile and zipfile
 
-    text = (pkgutil.get_data("portmail", TABLE) or b"").decode("utf-8")
+    try:
+        text = (pkgutil.get_data("portmail", TABLE) or b"").decode("utf-8")
+    except OSError:
+        return ()
     return tuple(map(_line, csv.DictReader(text.splitlines())))
 
 

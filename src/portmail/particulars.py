@@ -18,7 +18,7 @@ _SHOWN = (Cause.CERTIFICATE_EXPIRED, Cause.CERTIFICATE_NAME, Cause.CERTIFICATE_U
 
 _OF_TLS = (Cause.CERTIFICATE_INVALID, Cause.NO_PROOF, Cause.TLS_FAILED)
 
-_IN_DETAIL = (*_SHOWN, *_OF_TLS, Cause.NOT_SMTP, Cause.NO_MECHANISM)
+_IN_DETAIL = (*_SHOWN, *_OF_TLS, Cause.NOT_SMTP, Cause.NO_MECHANISM, Cause.NO_SECRET)
 """Causes whose detail is half a sentence of its own."""
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from portmail.cause import Cause, Nature
 from portmail.certificate import Certificate
 from portmail.failure import Failure, Phase
+from portmail.identity import name_told
 from portmail.route import PORTS, Route
 from portmail.security import Security
 from portmail.situation import BY_CAUSE
@@ -23,6 +24,7 @@ class Seen(NamedTuple):
         used: whether a submission would take it.
         encrypted: whether it is, where it is open.
         certificate: what the server showed, where that is known.
+        name: what the server calls itself, where that is known.
     """
 
     route: Route
@@ -31,6 +33,7 @@ class Seen(NamedTuple):
     used: bool = True
     encrypted: bool = True
     certificate: Certificate | None = None
+    name: str = ""
 
 
 _RANK = {cause: rank for rank, cause in enumerate(BY_CAUSE)}
@@ -50,7 +53,14 @@ _BEFORE = (Phase.CONNECT, Phase.GREETING, Phase.TLS)
 _UNASKED = (Cause.OVERTAKEN, Cause.OUT_OF_TIME, Cause.WEAKER, Cause.FAULT)
 """How a way ends that nobody went to its end."""
 
-_NOT_ALIVE = (*BLOCKED, *_UNASKED, Cause.UNREACHABLE, Cause.NAME_NOT_FOUND, Cause.RESOLVER_FAILED)
+_NOT_ALIVE = (
+    *BLOCKED,
+    *_UNASKED,
+    Cause.PROHIBITED_HERE,
+    Cause.UNREACHABLE,
+    Cause.NAME_NOT_FOUND,
+    Cause.RESOLVER_FAILED,
+)
 
 
 def cause_of(seen: Seen) -> Cause | None:
@@ -78,13 +88,23 @@ def rank(seen: Seen) -> int:
     return _RANK.get(seen.failure.cause, len(_RANK)) if seen.failure else len(_RANK)
 
 
-def reread(seen: Seen, *, there: Collection[tuple[str, int | None]]) -> Failure | None:
-    """Silence on a port that is TLS from the first octet has a reason; so has no way to one port alone."""
+def reread(
+    seen: Seen, *, there: Collection[tuple[str, int | None]], proven: Collection[tuple[str, str]]
+) -> Failure | None:
+    """The failure in the light of the other ways.
+
+    Silence on a port that is TLS from the first octet has a reason; so has no way to one port alone, where
+    somebody is `there`; and who calls himself what a `proven` server of the host does is no proxy.
+    """
     failure, route = seen.failure, seen.route
-    if failure and failure.cause is Cause.UNREACHABLE and (route.host, seen.family) in there:
+    if failure is None:
+        return None
+    if failure.cause is Cause.UNREACHABLE and (route.host, seen.family) in there:
         return replace(failure, cause=Cause.PROHIBITED)
+    if failure.cause is Cause.PROXY and (route.host, name_told(failure.detail)) in proven:
+        return replace(failure, cause=Cause.STARTTLS_NOT_OFFERED, detail="")
     wanted = PORTS.get(route.port)
-    if failure and failure.cause is Cause.SILENT and wanted is Security.IMPLICIT_TLS is not route.security:
+    if failure.cause is Cause.SILENT and wanted is Security.IMPLICIT_TLS is not route.security:
         return replace(failure, cause=Cause.PLAIN_ON_TLS_PORT)
     return failure
 
@@ -92,6 +112,16 @@ def reread(seen: Seen, *, there: Collection[tuple[str, int | None]]) -> Failure 
 def is_blocked(seen: Seen) -> bool:
     """Whether it looks as a firewall does, or something that stands between."""
     return seen.failure is not None and seen.failure.cause in BLOCKED and seen.failure.phase in _BEFORE
+
+
+def is_shut(seen: Seen) -> bool:
+    """Whether not even a connection could be made."""
+    return is_blocked(seen) and not came_through(seen)
+
+
+def came_through(seen: Seen) -> bool:
+    """Whether a connection was made, and did not lead to the end."""
+    return seen.failure is not None and seen.failure.phase is not Phase.CONNECT
 
 
 def are_of_one_kind(one: Seen, other: Seen) -> bool:

@@ -1,14 +1,10 @@
-"""What may be the matter with mail from here? Every situation, who is behind it, and what to do: one table.
-
-The texts are English and the keys of the translations. `{placeholders}` are filled in by `diagnosis.py`.
-"""
+"""What may be the matter with mail from here? Every situation, and which cause means which."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import NamedTuple
 
 from portmail.cause import Cause
 
@@ -33,10 +29,12 @@ class Situation(Enum):
     OPEN = "open"
     OPEN_IN_PART = "open-in-part"
     TAMPERED_IN_PART = "tampered-in-part"
+    INSECURE_IN_PART = "insecure-in-part"
     OPEN_UNENCRYPTED = "open-unencrypted"
     LOGGED_IN = "logged-in"
     LOGIN_REFUSED = "login-refused"
     LOGIN_FAILED = "login-failed"
+    NO_SECRET = "no-secret"  # noqa: S105
     OFFLINE = "offline"
     RESOLVER_DOWN = "resolver-down"
     NO_SUCH_HOST = "no-such-host"
@@ -62,11 +60,14 @@ class Situation(Enum):
     NOT_SMTP = "not-smtp"
     RELAY_BLOCKED = "relay-blocked"
     OTHER_PORT_OPEN = "other-port-open"
+    WRONG_PORT = "wrong-port"
     BLOCKED_BY_HOSTING = "blocked-by-hosting"
     FORBIDDEN = "forbidden"
+    FORBIDDEN_HERE = "forbidden-here"
     RESET = "reset-after-connect"
     MUTE = "silent-after-connect"
     BLOCKED = "blocked"
+    NO_MAIL_PORT = "no-mail-port"
     SILENT = "silent"
     REFUSED = "refused"
     OTHER = "other"
@@ -77,6 +78,7 @@ MAIL_GOES_OUT = frozenset(
         Situation.OPEN,
         Situation.OPEN_IN_PART,
         Situation.TAMPERED_IN_PART,
+        Situation.INSECURE_IN_PART,
         Situation.OPEN_UNENCRYPTED,
         Situation.LOGGED_IN,
     }
@@ -107,11 +109,12 @@ BY_CAUSE: Mapping[Cause, Situation] = MappingProxyType(
         Cause.NOT_SMTP: Situation.NOT_SMTP,
         Cause.RESOLVER_FAILED: Situation.RESOLVER_DOWN,
         Cause.NAME_NOT_FOUND: Situation.NO_SUCH_HOST,
+        Cause.PROHIBITED_HERE: Situation.FORBIDDEN_HERE,
         Cause.PROHIBITED: Situation.FORBIDDEN,
-        Cause.TIMED_OUT: Situation.SILENT,
         Cause.DROPPED: Situation.RESET,
         Cause.SILENT: Situation.MUTE,
         Cause.NO_REPLY: Situation.MUTE,
+        Cause.TIMED_OUT: Situation.SILENT,
         Cause.REFUSED: Situation.REFUSED,
         Cause.UNREACHABLE: Situation.NO_ROUTE,
     }
@@ -129,252 +132,3 @@ SAYS_ALL = frozenset(
     }
 )
 """Situations to which a hint about the failure adds nothing, or what is beside the point."""
-
-
-class Story(NamedTuple):
-    """What a situation is, in words; who is behind it; what to do about it."""
-
-    blocker: Blocker
-    headline: str
-    advice: str
-
-
-_TAMPERED = (
-    "Do not send over this network until you know why: ask who runs it. A quick test is another network, "
-    "such as a mobile phone's."
-)
-
-STORIES: Mapping[Situation, Story] = MappingProxyType(
-    {
-        Situation.OPEN: Story(Blocker.NOBODY, "Mail can go out: {open} is open.", ""),
-        Situation.OPEN_IN_PART: Story(
-            Blocker.NOBODY,
-            "Mail can go out by {open}. The way by {ports} of {host} is not open: {why}.",
-            "Nothing needs to be done: portmail takes the open route and remembers it for this network.",
-        ),
-        Situation.TAMPERED_IN_PART: Story(
-            Blocker.NETWORK,
-            "Mail can go out by {open}. But the way by {ports} of {host} is not secure here: {why}.",
-            "Credentials are shown to {open} alone. If you do not know why that is, ask the network's "
-            "operator, or the server's.",
-        ),
-        Situation.OPEN_UNENCRYPTED: Story(
-            Blocker.NOBODY,
-            "Mail can go out by {open}, but unencrypted, and without a login.",
-            "Inside a network of your own that may do; else use a server with a login on port 587 or 465.",
-        ),
-        Situation.LOGGED_IN: Story(
-            Blocker.NOBODY, "Mail can go out: {open} is open and took the login of {username}.", ""
-        ),
-        Situation.LOGIN_REFUSED: Story(
-            Blocker.ACCOUNT,
-            "The way is open ({open}), but the server refused the login of {username}: {why}.",
-            "Check the user name and the password or token.",
-        ),
-        Situation.LOGIN_FAILED: Story(
-            Blocker.SERVER,
-            "The way is open ({open}), but the login of {username} came to no end: {why}.",
-            "Try again later; if it stays like that, the server's operator can tell.",
-        ),
-        Situation.OFFLINE: Story(
-            Blocker.MACHINE,
-            "This machine has no network connection at all.",
-            "Connect it (cable, Wi-Fi, VPN), then try again.",
-        ),
-        Situation.RESOLVER_DOWN: Story(
-            Blocker.RESOLVER,
-            "The name {host} could not be looked up: the DNS resolver does not answer, or answers "
-            "with an error.",
-            "Check the name servers of this machine (/etc/resolv.conf), or try again in a minute.",
-        ),
-        Situation.NO_SUCH_HOST: Story(
-            Blocker.SETTINGS,
-            "There is no host of the name {host}.",
-            "Check the spelling; your mail provider's help pages name its server for outgoing mail (SMTP).",
-        ),
-        Situation.NO_ROUTE: Story(
-            Blocker.NETWORK,
-            "This machine is connected, but has no way to {host}.",
-            "Check the address, the VPN and the routing table; perhaps only IPv6 or only IPv4 works here.",
-        ),
-        Situation.PORTAL: Story(
-            Blocker.NETWORK,
-            "A web page answers in place of {host}: this network wants you to log in to it first.",
-            "Open any page in a browser, log in or accept the terms, then try again.",
-        ),
-        Situation.INTERCEPTED: Story(
-            Blocker.MACHINE,
-            "{name} opens the encrypted connection to {host} and shows a certificate of its own: "
-            "a virus scanner on this machine, or a company's proxy.",
-            "Switch off its scanning of outgoing mail, or give its root certificate as PORTMAIL_CA (tls_ca).",
-        ),
-        Situation.PROXY: Story(
-            Blocker.NETWORK,
-            "In place of {host} a server answers that calls itself {name}, without encryption: "
-            "most likely a proxy of this network.",
-            "Use another of the server's ports, such as 465, or another network.",
-        ),
-        Situation.STRIPPED: Story(
-            Blocker.NETWORK,
-            "Something between here and {host} removes the encryption (STARTTLS) on {ports}. "
-            "No password was shown.",
-            _TAMPERED,
-        ),
-        Situation.NO_STARTTLS: Story(
-            Blocker.SERVER,
-            "{host} offers no encryption (STARTTLS) on {ports}, or something on the way removes it.",
-            "Use port 465 with implicit TLS if the server has it; else its operator has to switch TLS on.",
-        ),
-        Situation.CLEAR_AUTH: Story(
-            Blocker.SERVER,
-            "{host} takes logins on {ports} only unencrypted, and to that no password is shown.",
-            "Use port 465 with implicit TLS if the server has it; else its operator has to switch TLS on.",
-        ),
-        Situation.INJECTED: Story(
-            Blocker.NETWORK,
-            "Somebody on the way put words of his own into the connection to {host}: that is an attack.",
-            _TAMPERED,
-        ),
-        Situation.CERTIFICATE_EXPIRED: Story(
-            Blocker.SERVER,
-            "The certificate of {host} is not valid today: {why}.",
-            "Check this machine's clock; if it is right, the server's operator has to renew the certificate.",
-        ),
-        Situation.CERTIFICATE_NAME: Story(
-            Blocker.SETTINGS,
-            "The server at {host} shows a certificate for another name: {why}.",
-            "Take the server's name from your provider's help pages; if it is this one, the server's "
-            "operator has to mend the certificate.",
-        ),
-        Situation.CERTIFICATE_UNTRUSTED: Story(
-            Blocker.SERVER,
-            "The certificate of {host} comes from an issuer that is not trusted here: {why}.",
-            "For a private CA give its file as PORTMAIL_CA (tls_ca); else the server lacks its intermediate "
-            "certificates, or somebody on the way pretends to be it.",
-        ),
-        Situation.CERTIFICATE_INVALID: Story(
-            Blocker.SERVER,
-            "The certificate of {host} is not valid: {why}.",
-            "The server's operator has to replace it.",
-        ),
-        Situation.CLIENT_CERTIFICATE: Story(
-            Blocker.SETTINGS,
-            "{host} wants a client certificate that it trusts.",
-            "Give its file, with the key in it, as client_cert.",
-        ),
-        Situation.TLS_ON_PLAIN_PORT: Story(
-            Blocker.SETTINGS,
-            "TLS was spoken at once on {ports} of {host}, where STARTTLS has to come first "
-            '("wrong version number").',
-            "Use STARTTLS there (security=Security.STARTTLS), or port 465 for implicit TLS.",
-        ),
-        Situation.PLAIN_ON_TLS_PORT: Story(
-            Blocker.SETTINGS,
-            "{host} is silent on {ports} because it waits for TLS: it speaks implicit TLS there, "
-            "not STARTTLS.",
-            "Use implicit TLS there (security=Security.IMPLICIT_TLS), or port 587 for STARTTLS.",
-        ),
-        Situation.TLS_FAILED: Story(
-            Blocker.SERVER,
-            "The encryption with {host} could not be set up: {why}.",
-            "The server's operator can tell; a very old server has no TLS 1.2.",
-        ),
-        Situation.TURNED_AWAY: Story(
-            Blocker.SERVER,
-            "{host} answers, but takes nothing from this machine: {why}.",
-            "The server's operator can tell why; often this machine's address is on a block list. Use "
-            "another server, or one with a login.",
-        ),
-        Situation.BUSY: Story(
-            Blocker.SERVER,
-            "{host} answers, but not now: {why}.",
-            "Try again in some minutes; too many connections from this address may be the reason.",
-        ),
-        Situation.NO_MECHANISM: Story(
-            Blocker.SERVER,
-            "{host} is open and secure, but offers no login that fits: {why}.",
-            "Check the host: this may be a server for incoming mail. A password needs PLAIN, LOGIN "
-            "or CRAM-MD5.",
-        ),
-        Situation.NOT_SMTP: Story(
-            Blocker.SETTINGS,
-            "What answers on {ports} of {host} is not a mail server: {why}.",
-            "Check host and port; a proxy on the way may answer in its place.",
-        ),
-        Situation.RELAY_BLOCKED: Story(
-            Blocker.NETWORK,
-            "This network lets nothing out on port 25, as most providers do against spam (OP25B in Japan). "
-            "But {open} is open.",
-            "Use that instead, with your user name and password: {url} as the account URL.",
-        ),
-        Situation.OTHER_PORT_OPEN: Story(
-            Blocker.NETWORK,
-            "The way by {ports} of {host} is closed from here ({why}), but {open} is open.",
-            "Use that instead: {url} as the account URL, or port={port} in the settings.",
-        ),
-        Situation.BLOCKED_BY_HOSTING: Story(
-            Blocker.HOSTING,
-            "{host} cannot be reached on {ports}: this machine runs at {place}, which blocks that by policy.",
-            "{policy}",
-        ),
-        Situation.FORBIDDEN: Story(
-            Blocker.NETWORK,
-            "A firewall forbids connections to {ports} of {host}, and says so (ICMP).",
-            "Ask who runs this network or this machine's firewall to allow port 587 or 465 out. If {host} "
-            "stands in your own network, it may be switched off.",
-        ),
-        Situation.RESET: Story(
-            Blocker.NETWORK,
-            "Connections to {ports} of {host} are cut off as soon as they stand: by a firewall that looks "
-            "inside, or by the server, which does not want this machine.",
-            "Try another network (a mobile phone's); if it works there, ask this network's operator.",
-        ),
-        Situation.MUTE: Story(
-            Blocker.NETWORK,
-            "Connections to {ports} of {host} are taken, and then nobody speaks: the port waits for TLS, or "
-            "something on the way took the connection.",
-            "If that is a port for implicit TLS, use security=Security.IMPLICIT_TLS. Else try another "
-            "network (a mobile phone's); if it works there, ask this network's operator.",
-        ),
-        Situation.BLOCKED: Story(
-            Blocker.NETWORK,
-            "{host} is there, but does not answer on {ports}: a firewall on the way drops outgoing mail, "
-            "most likely that of this network or, on a rented server, of the hosting provider.",
-            "Ask them to open port 587 or 465 for outgoing connections, or use another network (a mobile "
-            "phone's) or a mail service that also takes port 2525 or HTTPS.",
-        ),
-        Situation.SILENT: Story(
-            Blocker.UNKNOWN,
-            "{host} does not answer on {ports}: the host is down, or a firewall drops everything.",
-            "Check the host name; try from another network (a mobile phone's). If it answers there, this "
-            "network or your hosting provider blocks outgoing mail.",
-        ),
-        Situation.REFUSED: Story(
-            Blocker.SETTINGS,
-            "{host} is there, but nothing listens on {ports}.",
-            "Check host and port: your provider's help pages name its server for outgoing mail (SMTP). "
-            "If they are right, the mail server is not running, or a firewall refuses in its place.",
-        ),
-        Situation.OTHER: Story(
-            Blocker.UNKNOWN,
-            "No route to {host} works: {why}.",
-            "See below how each of them ended.",
-        ),
-    }
-)
-
-
-class Note(Enum):
-    """What else is worth knowing; each is a sentence."""
-
-    RELAY_CLOSED = (
-        "Port 25 is closed on the way out, as is usual at home and in clouds (OP25B); for sending with a "
-        "login it is not needed."
-    )
-    IPV6_DEAD = (
-        "IPv6 leads nowhere ({why}); portmail goes by IPv4. Other programs may hang: mend "
-        "IPv6, or switch it off."
-    )
-    IPV4_DEAD = "IPv4 leads nowhere ({why}); portmail goes by IPv6."
-    EXPIRES = "The certificate of {host} expires in {days} days."
-    HINT = "{hint}"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 
-from portmail.diagnosis import Surroundings
+from portmail.case import Surroundings
 from portmail.hosting import hosted_at
 from portmail.network import is_online
 
 
-def here(*, alive: bool | None = None, username: str = "") -> Surroundings:
+def here(*, alive: bool | None = None, known: bool = False, username: str = "") -> Surroundings:
     """The surroundings of now. Asks the system alone, nobody in the network."""
     hosting = hosted_at(environ=os.environ)
     return Surroundings(
         online=is_online(),
         alive=alive,
+        known=known,
         place=hosting.name if hosting else "",
         blocks=hosting.blocks if hosting else frozenset(),
         policy=hosting.words if hosting else "",

@@ -15,10 +15,11 @@ from types import MappingProxyType
 from unittest import mock
 
 from portmail import hosting
+from portmail.case import Surroundings
 from portmail.cause import Cause
 from portmail.certificate import Certificate
 from portmail.cli.check_report import show
-from portmail.diagnosis import LoginOutcome, Surroundings, diagnose
+from portmail.diagnosis import LoginOutcome, diagnose
 from portmail.failure import Failure, Phase
 from portmail.language import Language
 from portmail.receipt import Attempt
@@ -32,6 +33,7 @@ HERE = Path(__file__).parent / "golden"
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOST, USER = "mail.example.com", "you@example.com"
 SOMEWHERE, ALIVE = Surroundings(), Surroundings(alive=True)
+KNOWN = replace(ALIVE, known=True)
 ADDRESSES = {4: "192.0.2.25", 6: "2001:db8::25"}
 
 SILENT = Failure(Phase.CONNECT, Cause.TIMED_OUT, "after 4.0 s")
@@ -127,7 +129,8 @@ SITUATIONS: Mapping[str, Report] = MappingProxyType(
         "ipv6-dead": reported(
             *(way(port, how, family=it) for port in (587, 465) for it, how in ((4, None), (6, SILENT)))
         ),
-        "blocked": everywhere(SILENT, around=ALIVE),
+        "blocked": everywhere(SILENT, around=KNOWN),
+        "no-mail-port": everywhere(SILENT, around=ALIVE),
         "silent": everywhere(SILENT),
         "forbidden": everywhere(FORBIDDEN),
         "reset": everywhere(CUT_OFF),
@@ -139,6 +142,7 @@ SITUATIONS: Mapping[str, Report] = MappingProxyType(
             way(25, SILENT),
             way(2525, used=False, security=Security.STARTTLS),
         ),
+        "wrong-port": reported(way(587, REFUSED), way(465, used=False), way(25, SILENT)),
         "refused": reported(way(587, REFUSED), way(465, REFUSED), way(25, REFUSED)),
         "offline": nowhere(
             Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, HOST), around=Surroundings(online=False)

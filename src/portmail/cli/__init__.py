@@ -12,7 +12,7 @@ from typing import NoReturn
 from portmail import __version__
 from portmail.cli import bulk, checking, demo, discovering, initializing, sandboxing, sending
 from portmail.cli.exits import INTERRUPTED, SOFTWARE, USAGE, exit_code
-from portmail.cli.report import print_error, tell, tell_aside
+from portmail.cli.report import print_error, readable, tell, tell_aside
 from portmail.cli.sendmail import command as sendmail
 from portmail.errors import PortmailError
 from portmail.language import Language, language_named, language_of
@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _options(sys.argv[1:] if argv is None else argv, called=sys.argv[0] if argv is None else "")
     except SystemExit as told:  # argparse has said what there is to say
         return int(told.code or 0)
+    if not options.json:
+        options.lang = readable(options.lang, on=sys.stdout)
     try:
         return int(options.run(options))
     except PortmailError as error:

@@ -11,10 +11,12 @@ from portmail.situation import Situation
 CODES: Mapping[Situation, int] = {
     Situation.LOGIN_REFUSED: exits.NOT_PERMITTED,
     Situation.LOGIN_FAILED: exits.TEMPORARY,
+    Situation.NO_SECRET: exits.TEMPORARY,
     Situation.NO_MECHANISM: exits.NOT_PERMITTED,
     Situation.RESOLVER_DOWN: exits.TEMPORARY,
     Situation.BUSY: exits.TEMPORARY,
     Situation.NO_SUCH_HOST: exits.NO_HOST,
+    Situation.WRONG_PORT: exits.CONFIGURATION,
     Situation.TLS_ON_PLAIN_PORT: exits.CONFIGURATION,
     Situation.PLAIN_ON_TLS_PORT: exits.CONFIGURATION,
     Situation.INTERCEPTED: exits.NOT_PERMITTED,

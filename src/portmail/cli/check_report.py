@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from portmail.certificate import Certificate
-from portmail.cli.columns import Cell, Row, Style, is_terminal, mark, show_table, wrapped
+from portmail.cli.columns import Cell, Row, Style, mark, show_table
+from portmail.cli.lines import is_terminal, wrapped
 from portmail.cli.report import attempt_as_data, in_a_shell, reply_as_data, tell, tls_as_data
-from portmail.failure import Phase
 from portmail.language import Language, Words, words
 from portmail.phrase import Phrase, joined
+from portmail.receipt import Attempt
 from portmail.reply import printable
 from portmail.report import Probe, Report, outcome_in_words, paragraphs
 
@@ -50,8 +51,7 @@ def show(report: Report, *, language: Language, stream: TextIO) -> None:
         tell(into(TAKEN_LAST), to=stream)
     for line in dict.fromkeys(_certificate(it, into) for it in report.probes if it.certificate):
         tell(_wrapped(line, stream=stream, indent="  "), to=stream)
-    shown = report.login is not None and report.login.phase is Phase.AUTH
-    said = LOGGED_IN if shown else NOTHING_SENT
+    said = LOGGED_IN if report.showed_secret else NOTHING_SENT
     tell(joined([into(said), f"({report.seconds:.1f} s)"], into), to=stream)
 
 
@@ -124,11 +124,15 @@ def report_as_data(report: Report, *, language: Language, code: int) -> dict[str
         "advice": diagnosis.advice.said(into) if diagnosis.advice else None,
         "notes": [note.said(into) for note in diagnosis.notes],
         "language": language.value,
-        "login": attempt_as_data(report.login) if report.login else None,
+        "login": _login_as_data(report.login, showed_secret=report.showed_secret) if report.login else None,
         "probes": [_probe_as_data(it, into) for it in report.probes],
         "seconds": round(report.seconds, 3),
         "exit_code": code,
     }
+
+
+def _login_as_data(login: Attempt, *, showed_secret: bool) -> dict[str, Any]:
+    return {**attempt_as_data(login), "showed_secret": showed_secret}
 
 
 def _probe_as_data(probe: Probe, into: Words) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 
-from portmail.cli.report import tell
+from portmail.cli.report import in_json, tell
 
 NAME = "check"
 HELP = "find out whether mail can go out, by which port, and if not: who blocks it, and what to do"
@@ -34,17 +33,18 @@ def run(options: argparse.Namespace) -> int:
     # The other commands pay nothing for this one.
     from portmail.cli.check_codes import code_of
     from portmail.cli.check_report import report_as_data, show
+    from portmail.cli.stopping import without_a_message
     from portmail.cli.targets import submitter_for
     from portmail.cli.transcript import Transcript
 
     submitter = submitter_for(options.target, os.environ, login=options.login)
-    with submitter, Transcript(options.log) as transcript:
+    with without_a_message(), submitter, Transcript(options.log) as transcript:
         report = submitter.check(login=options.login)
         transcript.add(report)
     code = code_of(report)
     if options.json:
         data = report_as_data(report, language=options.lang, code=code)
-        tell(json.dumps(data, ensure_ascii=False))
+        tell(in_json(data))
     else:
         show(report, language=options.lang, stream=sys.stdout)
     return code

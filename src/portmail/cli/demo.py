@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from portmail.cause import Cause
 from portmail.cli.exits import OK, SOFTWARE
-from portmail.cli.report import error_as_data, receipt_as_data, tell, tls_in_words
+from portmail.cli.report import error_as_data, in_json, receipt_as_data, tell, tls_in_words
 from portmail.composing import compose
 from portmail.errors import ConfigurationError, DeliveryError, InsecureChannel
 from portmail.receipt import Attempt, Receipt
@@ -54,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         story = play(sandbox)
         lines = list(_told(story, services=_services(sandbox)))
     if options.json:
-        tell(json.dumps(_as_data(story), ensure_ascii=False))
+        tell(in_json(_as_data(story)))
     else:
         tell("\n".join(lines))
     return OK if all(story.claims.values()) else SOFTWARE

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from portmail.cli.exits import OK
-from portmail.cli.report import tell, tell_aside
+from portmail.cli.report import in_json, tell, tell_aside
+from portmail.cli.stopping import without_a_message
 from portmail.route import host_name
 from portmail.submitter import Submitter
 
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         discovery=Discovery(sources=asked, resolver=options.resolver),
         tls_ca=os.environ.get("PORTMAIL_CA") or None,
     )
-    with wishes(approve=approved) as submitter:
+    with without_a_message(), wishes(approve=approved) as submitter:
         findings = submitter.discover()
     if _remember(approved, findings):
         with wishes() as submitter:  # as every other program will see it
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     username = None if form is None else filled_in(form, address=options.address)
     if options.json:
         data = findings_as_data(findings, address=options.address, username=username)
-        tell(json.dumps(data, ensure_ascii=False))
+        tell(in_json(data))
         return OK
     tell(f"{options.address} submits at")
     for line in lines(findings, username=username):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from typing import TYPE_CHECKING
 
 from portmail.cli.exits import OK, UsageError
-from portmail.cli.report import tell, tell_aside
+from portmail.cli.report import in_json, tell, tell_aside
 from portmail.importing.reading import READERS, read
 
 if TYPE_CHECKING:
@@ -83,6 +82,6 @@ def _print(translation: Translation, options: argparse.Namespace) -> None:
     for note in translation.notes:
         tell_aside(f"portmail: {note}")
     if options.json:
-        tell(json.dumps(translation.data, ensure_ascii=False))
+        tell(in_json(translation.data))
     elif not options.output:
         tell(_text(translation).removesuffix("\n"))

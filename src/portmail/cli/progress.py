@@ -8,8 +8,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
-from portmail.cli.columns import is_terminal
 from portmail.cli.counting import Tally, in_words
+from portmail.cli.lines import is_terminal
 from portmail.cli.report import tell_aside
 
 _EVERY = 2.0

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from portmail.cli.counting import Tally
+from portmail.cli.lines import is_terminal, wrapped
 from portmail.cli.outcomes import Outcome, State
 from portmail.errors import ApprovalRequired, DeliveryError, DiscoveryError, PortmailError, Rejected
 from portmail.language import Language, Words, words
@@ -17,6 +21,9 @@ from portmail.reply import Reply
 from portmail.security import TlsEvidence
 
 _HEADING = "\nWhat to do: "
+
+_LETTERS: Mapping[Language, str] = MappingProxyType({Language.ENGLISH: "", Language.JAPANESE: "日本語、です"})
+"""Some of what a language is written with, beyond ASCII."""
 
 IN_A_SHELL = {
     "give a larger timeouts=": "give more time (--timeout of `portmail send`)",
@@ -37,6 +44,9 @@ def tell(text: str, *, to: TextIO | None = None) -> None:
     stream = to or sys.stdout
     try:
         print(text, file=stream, flush=True)
+    except UnicodeEncodeError:  # a framework's stream, or one in a plain locale
+        letters = getattr(stream, "encoding", None) or "ascii"
+        tell(text.encode(letters, "backslashreplace").decode(letters), to=stream)
     except OSError:
         with contextlib.suppress(OSError, ValueError):  # what is left in its buffer goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -48,10 +58,30 @@ def tell_aside(text: str) -> None:
         tell(text, to=sys.stderr)
 
 
+def in_json(data: Any) -> str:
+    """The data for a program that reads standard output, in letters that it can carry."""
+    text = json.dumps(data, ensure_ascii=False)
+    return text if carries(sys.stdout, text) else json.dumps(data)
+
+
+def carries(stream: TextIO | None, text: str) -> bool:
+    """Whether the encoding of the stream has all of these letters."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")  # in memory there is none
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
+def readable(language: Language, *, on: TextIO | None) -> Language:
+    """The language; English where the encoding of the stream has no letters for it."""
+    return language if carries(on, _LETTERS[language]) else Language.ENGLISH
+
+
 def print_receipt(receipt: Receipt, *, as_json: bool) -> None:
     """Tell what became of an accepted message, on standard output."""
     if as_json:
-        tell(json.dumps(receipt_as_data(receipt), ensure_ascii=False))
+        tell(in_json(receipt_as_data(receipt)))
         return
     tell(f"accepted by {receipt.route}, {tls_in_words(receipt.tls)}: {receipt.reply}")
     tell(f"  for {', '.join(receipt.accepted)}")
@@ -62,9 +92,21 @@ def print_receipt(receipt: Receipt, *, as_json: bool) -> None:
 def print_error(error: PortmailError, *, as_json: bool, language: Language = Language.ENGLISH) -> None:
     """Tell why it did not work: JSON on standard output, or words on standard error."""
     if as_json:
-        tell(json.dumps(error_as_data(error), ensure_ascii=False))
+        tell(in_json(error_as_data(error)))
     else:
-        tell(f"portmail: {error_in_words(error, words(language))}", to=sys.stderr)
+        tell(_laid_out(f"portmail: {error_in_words(error, words(language))}"), to=sys.stderr)
+
+
+def _laid_out(text: str) -> str:
+    """The text for standard error: on a terminal in lines that fit, elsewhere as it is."""
+    if not is_terminal(sys.stderr):
+        return text
+    columns = shutil.get_terminal_size().columns
+    lines = text.split("\n")
+    indents = ["    " if line.startswith(" ") else "" for line in lines]
+    return "\n".join(
+        wrapped(it, columns=columns, indent=indent) for it, indent in zip(lines, indents, strict=True)
+    )
 
 
 def error_in_words(error: PortmailError, into: Words) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from portmail.cli.exits import OK
 from portmail.cli.reading import is_read, when_unread
-from portmail.cli.report import tell_aside
+from portmail.cli.report import in_json, tell_aside
 from portmail.cli.stopping import Stop
 from portmail.errors import ConfigurationError
 from portmail.reply import printable
@@ -188,11 +187,11 @@ class _AsData:
     def beginning(self, sandbox: Sandbox, *, blocked: Sequence[int]) -> str:
         """Where it is."""
         urls = {str(service): sandbox.url_for(service) for service in _SERVICES}
-        return _json({"url": sandbox.url, "ca": str(sandbox.ca), "urls": urls, "blocked": [*blocked]})
+        return in_json({"url": sandbox.url, "ca": str(sandbox.ca), "urls": urls, "blocked": [*blocked]})
 
     def message(self, received: Received, *, file: Path | None) -> str:
         """What came."""
-        return _json(
+        return in_json(
             {
                 "sender": received.sender,
                 "recipients": received.recipients,
@@ -203,10 +202,6 @@ class _AsData:
                 **_Summary.of(received)._asdict(),
             }
         )
-
-
-def _json(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False)
 
 
 class _Kept:

@@ -36,7 +36,14 @@ def print_table(
     `stream` is no terminal.
     """
     columns = (Column(_text(heading, "heading"), overflow="fold") for heading in headings)
-    table = Table(*columns, box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="")
+    table = Table(
+        *columns,
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,  # two blanks between columns, as in plain text
+        header_style="",
+    )
     for row in rows:
         table.add_row(*(_text(text, style) for text, style in row))
     console = Console(

@@ -41,7 +41,9 @@ class Transcript:
         if self._path is None:
             return self
         try:
-            self._file = open(self._path, "w", encoding="utf-8", opener=_privately)  # closed below
+            self._file = open(  # closed below
+                self._path, "w", encoding="utf-8", errors="backslashreplace", opener=_privately
+            )
         except OSError as exc:
             raise ConfigurationError(f"--log: {self._path} cannot be written: {exc.strerror}") from None
         self._file.write(_heading())
@@ -62,7 +64,7 @@ class Transcript:
             return
         DIALOGUE.removeHandler(self._handler)
         DIALOGUE.setLevel(self._level)
-        ending = str(self._report) if self._report else f"{type(error).__name__}: {error}"
+        ending = str(self._report or f"{type(error).__name__}: {error}").removesuffix(": ")
         try:
             with self._file as file:
                 file.write(f"\n{ending}\n")

@@ -7,11 +7,11 @@ from typing import TextIO
 
 from portmail.cli.check_codes import code_of
 from portmail.cli.check_report import show
-from portmail.cli.exits import exit_code
-from portmail.cli.report import tell
+from portmail.cli.exits import INTERRUPTED, exit_code
+from portmail.cli.report import readable, tell
 from portmail.conclusion import in_words
 from portmail.errors import DeliveryError, PortmailError
-from portmail.language import language_of, words
+from portmail.language import Language, language_of, words
 from portmail.phrase import Phrase, Value
 from portmail.settings import Settings
 from portmail.submitter import Submitter
@@ -27,23 +27,26 @@ def check(submitter: Submitter, *, login: bool, stream: TextIO) -> int:
     Sends nothing, and shows no credential; with `login` once, where the way is open and secure.
     Returns an exit code of sysexits(3): 0 where mail can go out.
     """
-    tell(plan(submitter.settings), to=stream)
+    tell(plan(submitter.settings, stream=stream), to=stream)
     try:
         report = submitter.check(login=login)
+    except KeyboardInterrupt:  # a framework would show a traceback
+        tell("portmail: stopped", to=stream)
+        return INTERRUPTED
     except PortmailError as error:
-        tell(told(error), to=stream)
+        tell(told(error, stream=stream), to=stream)
         return exit_code(error)
-    show(report, language=language_of(os.environ), stream=stream)
+    show(report, language=_language(stream), stream=stream)
     return code_of(report)
 
 
-def plan(settings: Settings) -> str:
+def plan(settings: Settings, *, stream: TextIO) -> str:
     """Where it submits, in order, and as whom; in one line, without a secret, in the locale's language."""
     values: dict[str, Value] = {"server": _server(settings)}
     if settings.credentials:
         values["username"] = settings.credentials.username
     phrase = Phrase(WITH_LOGIN if settings.credentials else WITHOUT_LOGIN, values)
-    return phrase.said(words(language_of(os.environ)))
+    return phrase.said(words(_language(stream)))
 
 
 def _server(settings: Settings) -> Value:
@@ -56,8 +59,12 @@ def _server(settings: Settings) -> Value:
     return server
 
 
-def told(error: PortmailError) -> str:
+def told(error: PortmailError, *, stream: TextIO) -> str:
     """The error in the language of the locale, as far as it is ours and translated."""
     if isinstance(error, DeliveryError):
-        return in_words(error, words(language_of(os.environ)))
+        return in_words(error, words(_language(stream)))
     return str(error)
+
+
+def _language(stream: TextIO) -> Language:
+    return readable(language_of(os.environ), on=stream)

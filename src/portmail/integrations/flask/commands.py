@@ -40,7 +40,7 @@ def test(address: str) -> None:
 
     with _exit_code():
         state = _introduced()
-        click.echo(plan(state.settings()))
+        click.echo(plan(state.settings(), stream=sys.stdout))
         message = Message(f"Test of {current_app.name}", recipients=[address], body="Mail goes out.\n")
         receipt = Connection(state).send(message)
         if receipt is None:
@@ -67,7 +67,7 @@ def _exit_code() -> Iterator[None]:
     try:
         yield
     except PortmailError as error:
-        click.echo(f"portmail: {told(error)}", err=True)
+        click.echo(f"portmail: {told(error, stream=sys.stderr)}", err=True)
         code = exit_code(error)
     else:
         return

@@ -32,9 +32,10 @@ class Guard:
 
     def allows(self, routes: Sequence[Route]) -> bool:
         """Whether these are routes to servers of the tests, and to no others."""
-        return bool(routes) and all(self._knows(route.host, port=route.port) for route in routes)
+        return bool(routes) and all(self.knows(route.host, port=route.port) for route in routes)
 
-    def _knows(self, host: str, *, port: int) -> bool:
+    def knows(self, host: str, *, port: int) -> bool:
+        """Whether this is a server of the tests."""
         name = host.lower()
         return (name, port) in self._allowed or (name, 0) in self._allowed
 
@@ -71,7 +72,7 @@ class Guard:
         Raises:
             ConnectionRefusedError: likewise.
         """
-        if not self._knows(host, port=port):
+        if not self.knows(host, port=port):
             self._caught.append(f"a connection of smtplib to {host}:{port}")
             raise ConnectionRefusedError("no_mail is in force")
 

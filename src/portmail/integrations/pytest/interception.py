@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import smtplib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
-from portmail import door, opening
+from portmail import checking, door, opening
 from portmail.dialing import dial
 from portmail.errors import ConfigurationError
 from portmail.extensions import Extensions
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import socket
 
     from portmail.integrations.pytest.outbox import Outbox
+    from portmail.probing import Way
     from portmail.report import Report
     from portmail.transports.carrier import Carrier
 
@@ -175,8 +176,9 @@ def _of_contexts(gate: Gate) -> Iterator[Patch]:
 
 
 def _of_checks(gate: Gate) -> Iterator[Patch]:
-    """A check sends nothing, and connects all the same."""
-    probe = door.Door._check  # noqa: SLF001  # it is our own
+    """A check sends nothing, and connects all the same: also to ports that the account does not use."""
+    probe, is_alive = door.Door._check, checking._alive  # noqa: SLF001  # they are our own
+    all_routes = checking.routes_to_probe
 
     async def gated_check(submitter: door.Door, *, login: bool) -> Report:
         if gate.outbox is not None:
@@ -185,7 +187,18 @@ def _of_checks(gate: Gate) -> Iterator[Patch]:
             gate.guard.check_all(submitter.settings.routes)
         return await probe(submitter, login=login)
 
+    def gated_routes(used: Sequence[Route]) -> tuple[Route, ...]:
+        return tuple(it for it in all_routes(used) if gate.guard is None or gate.guard.allows([it]))
+
+    async def gated_alive(ways: Sequence[Way], *, seconds: float) -> bool:
+        host = ways[0].route.host
+        if gate.guard is not None and not gate.guard.knows(host, port=checking.LIFE):
+            return False
+        return await is_alive(ways, seconds=seconds)
+
     yield door.Door, "_check", gated_check
+    yield checking, "routes_to_probe", gated_routes
+    yield checking, "_alive", gated_alive
 
 
 def _of_others(gate: Gate) -> Iterator[Patch]:
