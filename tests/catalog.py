@@ -23,7 +23,7 @@ from portmail.cli import check_report
 from portmail.cli.report import in_a_shell
 from portmail.failure import Phase
 from portmail.receipt import ACCEPTED
-from portmail.story import STORIES, Note
+from portmail.story import ELSEWHERE, STORIES, Note
 
 SOURCE = Path(portmail.__file__).parent / "locale/ja/LC_MESSAGES/portmail.po"
 COMPILED = SOURCE.with_suffix(".mo")
@@ -42,6 +42,7 @@ def situations() -> Iterator[str]:
     """What the matter is with all routes together, and what else is worth knowing."""
     for story in STORIES.values():
         yield from (story.headline, story.advice)
+    yield ELSEWHERE
     yield from (note.value for note in Note)
     yield from (particulars.VALID, particulars.FOR, particulars.ISSUED, particulars.NAMELESS)
 
@@ -57,7 +58,7 @@ def conclusions() -> Iterator[str]:
     yield from conclusion.SUMMARY.values()
     yield from conclusion.UNCONNECTED.values()
     yield from conclusion.ADVICE.values()
-    yield from (conclusion.TURNED_AWAY, conclusion.AGAIN, conclusion.ACCEPTED_BEFORE)
+    yield from (conclusion.TURNED_AWAY, conclusion.AGAIN, conclusion.ACCEPTED_BEFORE, conclusion.CHECK)
 
 
 def reports() -> Iterator[str]:

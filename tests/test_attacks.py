@@ -332,7 +332,7 @@ IN_ITS_PLACE = {
     "a mask and AUTH": (
         "S: 250-m\nS: 250-XXXXXXXA\nS: 250 AUTH PLAIN",
         Cause.STARTTLS_STRIPPED,
-        "XXXXXXXA in its place: blotted out on the way",
+        "XXXXXXXA stands in its place",
     ),
 }
 

@@ -315,6 +315,7 @@ EXITS = {
     Situation.OPEN_IN_PART: 0,
     Situation.TAMPERED_IN_PART: 0,
     Situation.INSECURE_IN_PART: 0,
+    Situation.RELAY_OPEN: 0,
     Situation.OPEN_UNENCRYPTED: 0,
     Situation.LOGGED_IN: 0,
     Situation.LOGIN_REFUSED: 77,

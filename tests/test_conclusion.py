@@ -169,7 +169,7 @@ def test_the_text_has_one_line_per_attempt_and_ends_with_what_to_do() -> None:
         "  mail.example.com:25 opportunistic: connect: connection refused (0.3 s)",
     ]
     assert len(lines) == 6
-    assert re.fullmatch(r"What to do: Use port 465 with implicit TLS.*\.", lines[5])
+    assert re.fullmatch(r"What to do: Use another network.*\.", lines[5])
 
 
 def test_advice_is_given_once_and_for_what_ended_the_walk() -> None:
@@ -451,6 +451,14 @@ def test_advice_of_another_provider_is_not_given() -> None:
 def test_no_diagnosis_where_the_way_is_not_the_matter(last: list[Attempt]) -> None:
     lines = str(ended(*last)).split("\n")
     assert lines[1 : 1 + len(last)] == [f"  {it}" for it in last]
+
+
+@pytest.mark.parametrize(
+    ("failure", "told"), [(SILENT, True), (REFUSED, True), (STRIPPED, False), (said(Phase.AUTH, 535), False)]
+)
+def test_where_a_check_would_know_more_it_is_named(failure: Failure, told: bool) -> None:
+    last = "`portmail check` also tries the server's other ports."
+    assert str(ended(attempt(failure))).endswith(last) is told
 
 
 def test_a_fault_in_the_diagnosis_costs_only_its_line(monkeypatch: pytest.MonkeyPatch) -> None:

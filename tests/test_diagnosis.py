@@ -108,6 +108,7 @@ GOES_OUT = {
     Situation.OPEN,
     Situation.OPEN_IN_PART,
     Situation.TAMPERED_IN_PART,
+    Situation.RELAY_OPEN,
     Situation.INSECURE_IN_PART,
     Situation.OPEN_UNENCRYPTED,
     Situation.LOGGED_IN,

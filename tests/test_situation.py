@@ -20,6 +20,8 @@ IN_NOTES = {
     Note.INSTEAD: {"open", "url", "port"},
     Note.IPV6_FAILS: {"host", "why"},
     Note.IPV4_FAILS: {"host", "why"},
+    Note.CLOSED: {"host", "ports", "why"},
+    Note.PERHAPS_OFF: {"host"},
     Note.WEAKER: {"route", "url"},
     Note.PERHAPS_TLS: {"ports"},
     Note.EXPIRES: {"host", "date"},

@@ -67,6 +67,20 @@ ADVICE: Mapping[type[errors.DeliveryError], str] = {
     errors.InDoubt: "look whether it arrived before you send it again",
 }
 
+CHECK = "`portmail check` also tries the server's other ports."
+
+_GUESSED = frozenset(
+    {
+        Situation.SILENT,
+        Situation.BLOCKED,
+        Situation.FORBIDDEN,
+        Situation.REFUSED,
+        Situation.RESET,
+        Situation.MUTE,
+    }
+)
+"""Situations of which a check, which tries all ports, knows more than a submission."""
+
 _WAIT = re.compile(r"\b(\d{1,5}) ?(s|sec|min)(?:ond|ute)?s?\b", re.IGNORECASE)
 
 
@@ -206,7 +220,8 @@ def _diagnosis(error: errors.DeliveryError) -> Diagnosis | None:
 def _advice(error: errors.DeliveryError, into: Words, *, diagnosis: Diagnosis | None) -> str:
     if diagnosis is not None and diagnosis.advice is not None:
         to_do, notes = what_to_do(diagnosis)
-        return joined((it.said(into) for it in (*to_do, *notes)), into)
+        more = [into(CHECK)] if diagnosis.situation in _GUESSED else []
+        return joined([*(it.said(into) for it in (*to_do, *notes)), *more], into)
     last = error.attempts[error.earlier :]
     tried = last if last[-1].verdict is Verdict.NEXT_ROUTE else [it for it in last if it is error.decided]
     failed = [(it.error, it.route) for it in tried if it.error]

@@ -17,11 +17,11 @@ from portmail.hints import hints_for
 from portmail.noting import notes
 from portmail.particulars import impostor, particulars, why
 from portmail.phrase import Phrase, Value, ports_in_words
-from portmail.route import Route
+from portmail.route import SUBMISSIONS, Route
 from portmail.seen import BLOCKED, SHUT, Seen, are_of_one_kind, cause_of, is_blocked, is_insecure, rank
 from portmail.situation import BY_CAUSE, MAIL_GOES_OUT, Blocker, Situation
 from portmail.spelling import port_of, url_of
-from portmail.story import INSTEAD, STORIES, Note
+from portmail.story import ELSEWHERE, INSTEAD, STORIES, Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,9 @@ _OWN = frozenset(BY_CAUSE.values()) | {Situation.LOGIN_REFUSED, Situation.LOGIN_
 
 _ATTACKS = (Situation.STRIPPED, Situation.INJECTED)
 """Situations whose advice comes before any other way that is open."""
+
+_BESIDE_465 = (Situation.NO_STARTTLS, Situation.CLEAR_AUTH, Situation.PROXY)
+"""Situations whose advice is port 465."""
 
 _BY_OTHERS = (Blocker.NETWORK, Blocker.MACHINE)
 """Who takes the security away from a server that has it."""
@@ -109,7 +112,9 @@ def _how_open(way: Seen, *, worst: Seen) -> Situation:
         return Situation.TAMPERED_IN_PART if by_others else Situation.INSECURE_IN_PART
     if not way.encrypted:
         return Situation.OPEN_UNENCRYPTED
-    return Situation.OPEN if worst is way else Situation.OPEN_IN_PART
+    if worst is way:
+        return Situation.OPEN
+    return Situation.OPEN_IN_PART if way.route.security.encrypted else Situation.RELAY_OPEN
 
 
 def _how_closed(case: Case) -> Situation:
@@ -152,6 +157,8 @@ def _told(case: Case, situation: Situation, *, about: Seen) -> Diagnosis:
     noted = list(notes(case, situation=situation, about=about))
     if case.elsewhere is not None and situation in _ATTACKS:
         noted.append(Phrase(Note.INSTEAD.value, values))
+    if situation is Situation.LOGGED_IN and case.closed:
+        noted.append(Phrase(Note.CLOSED.value, _values(case, situation, about=min(case.closed, key=rank))))
     advice = _advice(case, situation, about=about)
     return Diagnosis(
         situation,
@@ -168,6 +175,8 @@ def _advice(case: Case, situation: Situation, *, about: Seen) -> str:
         return ""
     if case.elsewhere is not None and situation not in _ATTACKS:
         return INSTEAD
+    if situation in _BESIDE_465 and any(it.route.port == SUBMISSIONS for it in case.closed):
+        return ELSEWHERE
     return case.around.policy if situation is Situation.BLOCKED_BY_HOSTING else STORIES[situation].advice
 
 

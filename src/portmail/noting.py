@@ -29,6 +29,8 @@ def notes(case: Case, *, situation: Situation, about: Seen) -> Iterator[Phrase]:
     if case.open is None:
         yield from _of_weaker_ways(case)
         yield from _of_silence(about)
+        if situation is Situation.FORBIDDEN and not (case.around.alive or case.answers(about.route.host)):
+            yield Phrase(Note.PERHAPS_OFF.value, {"host": about.route.host})
     else:
         yield from _of_families(case)
         yield from _of_certificates(case)

@@ -30,6 +30,7 @@ class Situation(Enum):
     OPEN_IN_PART = "open-in-part"
     TAMPERED_IN_PART = "tampered-in-part"
     INSECURE_IN_PART = "insecure-in-part"
+    RELAY_OPEN = "relay-open"
     OPEN_UNENCRYPTED = "open-unencrypted"
     LOGGED_IN = "logged-in"
     LOGIN_REFUSED = "login-refused"
@@ -79,6 +80,7 @@ MAIL_GOES_OUT = frozenset(
         Situation.OPEN_IN_PART,
         Situation.TAMPERED_IN_PART,
         Situation.INSECURE_IN_PART,
+        Situation.RELAY_OPEN,
         Situation.OPEN_UNENCRYPTED,
         Situation.LOGGED_IN,
     }

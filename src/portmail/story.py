@@ -27,6 +27,12 @@ INSTEAD = (
 )
 """What to do where another way is open than those that were asked for."""
 
+ELSEWHERE = (
+    "Use another network (a mobile phone's); if it is the same there, the server's operator has to switch "
+    "TLS on."
+)
+"""What to do about a port without TLS, where 465 is closed as well."""
+
 _TAMPERED = (
     "Do not send over this network until you know why: ask who runs it. A quick test is another network, "
     "such as a mobile phone's."
@@ -50,6 +56,13 @@ STORIES: Mapping[Situation, Story] = MappingProxyType(
             Blocker.SERVER,
             "Mail can go out by {open}. But the way by {ports} of {host} is not secure: {why}.",
             "Credentials are shown to {open} alone. The server's operator can mend the other way.",
+        ),
+        Situation.RELAY_OPEN: Story(
+            Blocker.NOBODY,
+            "Mail can go out by {open} alone, without a login: to addresses of the server's own, or from its "
+            "own network. The way by {ports} of {host} is not open: {why}.",
+            "If you have a user name and password for it, give them (you@ in the account URL): then port 587 "
+            "or 465 is what counts.",
         ),
         Situation.OPEN_UNENCRYPTED: Story(
             Blocker.NOBODY,
@@ -77,7 +90,7 @@ STORIES: Mapping[Situation, Story] = MappingProxyType(
         Situation.OFFLINE: Story(
             Blocker.MACHINE,
             "This machine has no network connection at all.",
-            "Connect it (cable, Wi-Fi, VPN), then try again.",
+            "Connect this machine (cable, Wi-Fi, VPN), then try again.",
         ),
         Situation.RESOLVER_DOWN: Story(
             Blocker.RESOLVER,
@@ -188,7 +201,7 @@ STORIES: Mapping[Situation, Story] = MappingProxyType(
         Situation.BUSY: Story(
             Blocker.SERVER,
             "{host} answers, but not now: {why}.",
-            "Try again in some minutes; too many connections from this address may be the reason.",
+            "Try again in some minutes.",
         ),
         Situation.NO_MECHANISM: Story(
             Blocker.SERVER,
@@ -220,8 +233,8 @@ STORIES: Mapping[Situation, Story] = MappingProxyType(
         ),
         Situation.FORBIDDEN: Story(
             Blocker.NETWORK,
-            'Connections to {ports} of {host} are answered with "unreachable": a firewall forbids them, or '
-            "the host, if it stands in your own network, is switched off.",
+            'Connections to {ports} of {host} are answered with "unreachable": most likely a firewall '
+            "forbids them.",
             "Ask who runs this network or this machine's firewall to allow port 587 or 465 out.",
         ),
         Situation.FORBIDDEN_HERE: Story(
@@ -258,7 +271,8 @@ STORIES: Mapping[Situation, Story] = MappingProxyType(
         ),
         Situation.SILENT: Story(
             Blocker.UNKNOWN,
-            "{host} does not answer on {ports}: the host is down, or a firewall drops everything.",
+            "{host} does not answer on {ports}: the host is down, or a firewall on the way drops the "
+            "connections.",
             "Check the host name; try from another network (a mobile phone's). If it answers there, this "
             "network or your hosting provider blocks outgoing mail.",
         ),
@@ -281,6 +295,8 @@ class Note(Enum):
     """What else is worth knowing; each is a sentence."""
 
     INSTEAD = INSTEAD
+    CLOSED = "The way by {ports} of {host} is not open: {why}."
+    PERHAPS_OFF = "If {host} stands in your own network, it may be switched off."
     RELAY_CLOSED = (
         "Port 25 is closed on the way out, as is usual at home and in clouds (OP25B); for sending with a "
         "login it is not needed."

@@ -90,7 +90,7 @@ def reported(*probes: Probe, around: Surroundings = SOMEWHERE, login: Reply | No
     verdict = judge(failure) if failure else Verdict.ACCEPTED
     attempt = Attempt(probes[0].route, Phase.AUTH, failure, verdict, 0.5)
     diagnosis = diagnose(seen, surroundings=around, login=LoginOutcome(failure))
-    return Report(probes, diagnosis, login=attempt, seconds=seconds + 0.5)
+    return Report(probes, diagnosis, login=attempt, showed_secret=True, seconds=seconds + 0.5)
 
 
 def everywhere(failure: Failure, *, around: Surroundings = SOMEWHERE) -> Report:
@@ -126,6 +126,7 @@ SITUATIONS: Mapping[str, Report] = MappingProxyType(
         "logged-in": logged_in(HOST, TAKES),
         "certificate-soon": reported(way(587, until="2026-03-08"), way(465, until="2026-03-08")),
         "open-in-part": reported(way(587, SILENT), way(465), way(25, SILENT)),
+        "relay-open": reported(way(587, SILENT), way(465, SILENT), way(25, used=True)),
         "ipv6-dead": reported(
             *(way(port, how, family=it) for port in (587, 465) for it, how in ((4, None), (6, SILENT)))
         ),

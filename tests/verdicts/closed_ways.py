@@ -248,6 +248,7 @@ FIREWALLS = (
         [way(587, FORBID), way(465, FORBID)],
         Situation.FORBIDDEN,
         Blocker.NETWORK,
+        notes=(Note.PERHAPS_OFF,),
         says=("to ports 587 and 465",),
     ),
     Row(
@@ -255,7 +256,15 @@ FIREWALLS = (
         [way(587, DROP), way(465, FORBID)],
         Situation.FORBIDDEN,
         Blocker.NETWORK,
+        notes=(Note.PERHAPS_OFF,),
         says=("to ports 587 and 465",),
+    ),
+    Row(
+        "a firewall forbids both ports of a host that answers on 25",
+        [way(587, FORBID), way(465, FORBID), way(25, used=False)],
+        Situation.FORBIDDEN,
+        Blocker.NETWORK,
+        says=("a firewall forbids them",),
     ),
     Row(
         "connections are cut off at once",

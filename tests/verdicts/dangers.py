@@ -153,7 +153,8 @@ DANGERS = (
         [way(587, NO_TLS), way(465, CLOSED)],
         Situation.NO_STARTTLS,
         Blocker.SERVER,
-        says=("on port 587",),
+        says=("on port 587", "Use another network"),
+        never=("Use port 465",),
     ),
     Row(
         "passwords in clear only",

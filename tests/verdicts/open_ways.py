@@ -71,10 +71,10 @@ OPENS = (
     Row(
         "a company's relay: the submission ports are closed, 25 is open and encrypted",
         [way(587, CLOSED), way(465, CLOSED), way(25)],
-        Situation.OPEN_IN_PART,
+        Situation.RELAY_OPEN,
         Blocker.NOBODY,
         25,
-        says=("by ports 587 and 465",),
+        says=("by ports 587 and 465", "without a login"),
     ),
     Row(
         "a company's relay without TLS",
@@ -339,6 +339,16 @@ LOGINS = (
         Blocker.NOBODY,
         587,
         (Note.RELAY_CLOSED,),
+        login=LoginOutcome(None),
+    ),
+    Row(
+        "the login went well by 465, for 587 is closed",
+        [way(587, DROP), way(465)],
+        Situation.LOGGED_IN,
+        Blocker.NOBODY,
+        465,
+        (Note.CLOSED,),
+        says=("by port 587 of mail.example.com is not open",),
         login=LoginOutcome(None),
     ),
     Row(

@@ -70,11 +70,14 @@ class Provider(NamedTuple):
 
 @cache  # a cache: the table is read once, and does not change while the program runs
 def providers() -> tuple[Provider, ...]:
-    """All of the table."""
+    """All of the table; nothing where whoever packed the program left it out."""
     import csv
     import pkgutil  # a tenth of the time of importlib.resources, which brings tempfile and zipfile
 
-    text = (pkgutil.get_data("portmail.discovery", TABLE) or b"").decode("utf-8")
+    try:
+        text = (pkgutil.get_data("portmail.discovery", TABLE) or b"").decode("utf-8")
+    except OSError:
+        return ()
     return tuple(_provider(row) for row in csv.DictReader(text.splitlines()))
 
 

@@ -129,7 +129,7 @@ async def _starttls(
 def _without_starttls(wire: Wire, *, route: Route, extensions: Extensions) -> Failure:
     """Why STARTTLS is missing, as far as what the server says tells it."""
     if extensions.masked:
-        masked = f"{extensions.masked} in its place: blotted out on the way"
+        masked = f"{extensions.masked} stands in its place"
         return Failure(Phase.TLS, Cause.STARTTLS_STRIPPED, masked)
     if wire.greeting is not None and is_masked(wire.greeting):
         return Failure(Phase.TLS, Cause.STARTTLS_STRIPPED, "its greeting is blotted out on the way")

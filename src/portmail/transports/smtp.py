@@ -42,6 +42,9 @@ _WEB = re.compile(r"\bHTTP/|<(?:!doc|html|head|body)", re.IGNORECASE)
 _NO_WEB = re.compile(rb"[2-5]\d\d[ -]|[\x14-\x18]\x03")
 """How a mail server begins to speak, and how TLS does (RFC 8446 section 5.1)."""
 
+_MALFORMED = "Malformed SMTP response line: "
+"""What aiosmtplib puts before what it heard."""
+
 _NO_GREETING = {Cause.LOST: Cause.DROPPED, Cause.SURPRISE: Cause.NOT_SMTP}
 
 
@@ -170,7 +173,7 @@ def _reply(code: int, text: str) -> Reply:
 def _unwelcome(reply: Reply) -> Failure:
     if 400 <= reply.code < 600:
         return Failure.of_reply(Phase.GREETING, reply)
-    said = printable(reply.text)[:120].strip()
+    said = printable(reply.text.removeprefix(_MALFORMED))[:120].strip()
     return Failure(Phase.GREETING, Cause.PORTAL if _WEB.search(said) else Cause.NOT_SMTP, said)
 
 

@@ -95,7 +95,7 @@ def _stripped() -> list[Case]:
         server = _STRIPPED.but(auth_in_clear=(mechanism,))
         cases.append(Case(f"stripped, with {mechanism} alone", server, _NOT_OFFERED))
     for word in (*_MASKS, *_LOOK_ALIKES):
-        told = "blotted out" if "XXXXXX" in word.upper() else ""
+        told = "stands in its place" if "XXXXXX" in word.upper() else ""
         server = _STRIPPED.but(starttls=(word,))
         cases.append(Case(f"offered as {word!r}", server, _NOT_OFFERED, words=told))
     for word in _STARTTLS_AFTER_ALL:

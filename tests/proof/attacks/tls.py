@@ -119,6 +119,11 @@ def _injected() -> list[Case]:
     return cases
 
 
+def _plain_or_web(what: str) -> tuple[Cause, ...]:
+    """On the port of implicit TLS a web server is told as one."""
+    return (*_PLAIN, Cause.PORTAL) if what == "HTTP" else _PLAIN
+
+
 def _no_tls() -> list[Case]:
     """No TLS where it is due."""
     cases: list[Case] = []
@@ -131,7 +136,7 @@ def _no_tls() -> list[Case]:
                 Case(
                     f"{what} in place of TLS, then {how}",
                     server,
-                    _broken(_PLAIN, after),
+                    _broken(_plain_or_web(what), after),
                     on=ON_BOTH,
                     waits=waits,
                 )
@@ -226,7 +231,7 @@ def _plain_on_465() -> list[Case]:
     """No TLS on the port of implicit TLS."""
     plain = Behaviour(auth_in_clear=MECHANISMS).saying(**{"in clear": b"1"})
     cases = [
-        Case(f"in clear on 465, {what}", plain.saying(greeting=octets), _PLAIN, on=ON_465)
+        Case(f"in clear on 465, {what}", plain.saying(greeting=octets), _plain_or_web(what), on=ON_465)
         for what, octets in {
             "a greeting": said(220, "mail.example.org ESMTP"),
             "a goodbye": said(421),
