@@ -22,7 +22,8 @@ def main(*options: str) -> int:
     if not report.can_send:
         print(f"CRITICAL: {report}")  # who blocks it, and what to do
         return 2
-    days = min((probe.days_left for probe in report.probes if probe.days_left is not None), default=SOON)
+    proven = [probe.days_left for probe in report.probes if probe.used and probe.tls and probe.tls.peer_name]
+    days = min((days for days in proven if days is not None), default=SOON)
     if days < SOON:
         print(f"WARNING: a certificate ends in {days} days\n{report}")
         return 1

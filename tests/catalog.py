@@ -63,7 +63,7 @@ def conclusions() -> Iterator[str]:
 
 def reports() -> Iterator[str]:
     """What frames a check's report."""
-    yield from (report.NEGATIVE, report.TO_DO, report.IS_OPEN)
+    yield from (report.NEGATIVE, report.TO_DO, report.OPEN)
     yield from (check_report.ROUTE, check_report.OUTCOME, check_report.SECONDS)
     yield from (check_report.ENCRYPTED, check_report.UNPROVEN, check_report.UNENCRYPTED)
     yield from (check_report.LOGINS, check_report.NO_LOGIN, check_report.CERTIFICATE)

@@ -241,7 +241,7 @@ def test_a_name_without_an_address_took_as_long_as_its_resolver_did(
     answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def asked(_route: Route) -> list[Address]:
-        await asyncio.sleep(4 if answer == "no such name" else 99)
+        await asyncio.sleep(3 if answer == "no such name" else 99)
         raise RouteFailed(Failure(Phase.CONNECT, Cause.NAME_NOT_FOUND, NAME))
 
     async def scenario() -> Report:
@@ -253,7 +253,7 @@ def test_a_name_without_an_address_took_as_long_as_its_resolver_did(
     monkeypatch.undo()
     [probe] = report.probes
     assert probe.kind == ("name-not-found" if answer == "no such name" else "resolver-failed")
-    assert probe.seconds == pytest.approx(4 if answer == "no such name" else 10, abs=0.1)
+    assert probe.seconds == pytest.approx(3 if answer == "no such name" else 10, abs=0.1)
 
 
 def test_ways_that_are_silent_after_the_connection_do_not_wait_for_each_other() -> None:

@@ -324,7 +324,7 @@ EXITS = {
     Situation.OFFLINE: 69,
     Situation.RESOLVER_DOWN: 75,
     Situation.NO_SUCH_HOST: 68,
-    Situation.NO_ROUTE: 69,
+    Situation.UNREACHABLE: 69,
     Situation.PORTAL: 69,
     Situation.INTERCEPTED: 77,
     Situation.PROXY: 77,
@@ -348,9 +348,9 @@ EXITS = {
     Situation.OTHER_PORT_OPEN: 69,
     Situation.WRONG_PORT: 78,
     Situation.BLOCKED_BY_HOSTING: 69,
-    Situation.FORBIDDEN: 69,
-    Situation.FORBIDDEN_HERE: 69,
-    Situation.RESET: 69,
+    Situation.PROHIBITED: 69,
+    Situation.PROHIBITED_HERE: 69,
+    Situation.DROPPED: 69,
     Situation.MUTE: 69,
     Situation.BLOCKED: 69,
     Situation.NO_MAIL_PORT: 69,
@@ -453,7 +453,7 @@ SCRIPTS = {
         "auth-only-in-clear",
         77,
     ),
-    "dropped-after-connect": ("CLOSE", "reset-after-connect", 69),
+    "dropped-after-connect": ("CLOSE", "dropped-after-connect", 69),
 }
 
 

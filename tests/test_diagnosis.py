@@ -21,7 +21,7 @@ from portmail.phrase import Phrase
 from portmail.reply import Reply
 from portmail.route import Route, routes_to
 from portmail.security import Security
-from portmail.seen import Seen
+from portmail.seen import Seen, open_ways
 from portmail.situation import MAIL_GOES_OUT, Situation
 from portmail.story import Note
 from portmail.url import parse_url
@@ -142,13 +142,13 @@ BY_WEIGHT = [
     (failed(Phase.GREETING, Cause.PLAIN_ON_TLS_PORT), Situation.PLAIN_ON_TLS_PORT),
     (SSH, Situation.NOT_SMTP),
     (NO_RESOLVER, Situation.RESOLVER_DOWN),
-    (HERE, Situation.FORBIDDEN_HERE),
-    (FORBID, Situation.FORBIDDEN),
-    (HANG_UP, Situation.RESET),
+    (HERE, Situation.PROHIBITED_HERE),
+    (FORBID, Situation.PROHIBITED),
+    (HANG_UP, Situation.DROPPED),
     (MUTE, Situation.MUTE),
     (DROP, Situation.SILENT),
     (CLOSED, Situation.REFUSED),
-    (NOWHERE, Situation.NO_ROUTE),
+    (NOWHERE, Situation.UNREACHABLE),
     (failed(Phase.EHLO, Cause.LOST), Situation.OTHER),
 ]
 
@@ -247,11 +247,11 @@ def test_whatever_was_seen_there_is_a_verdict(
     ways: list[Seen], around: Surroundings, login: LoginOutcome | None
 ) -> None:
     found = diagnose(ways, surroundings=around, login=login)
-    open_ways = {it.route for it in ways if it.used and it.failure is None}
+    gone = {it.route for it in open_ways([it for it in ways if it.used])}
     if found.can_send:
-        assert found.open in open_ways
+        assert found.open in gone
     elif found.situation not in (Situation.LOGIN_REFUSED, Situation.LOGIN_FAILED, Situation.NO_SECRET):
-        assert all(not route.security.encrypted for route in open_ways)
+        assert all(not route.security.encrypted for route in gone)
     for phrase in (found.headline, found.advice, *found.notes):
         if phrase is not None:
             assert_filled(phrase)

@@ -170,8 +170,9 @@ def test_without_any_way_out_there_is_one_word_and_nothing_is_read() -> None:
     assert machine.asked == []
 
 
-def online_by(*, carrier: str = "1\n", routes: str = "", routes_v6: str = "") -> bool:
+def online_by(*, carrier: str = "1\n", routes: str = "", routes_v6: str = "", bridge: str = "") -> bool:
     files = {ROUTES: HEAD + routes, ROUTES_V6: routes_v6, "/sys/class/net/eth0/carrier": carrier}
+    files["/sys/class/net/eth0/bridge/bridge_id"] = bridge
     return Machine({}, {**files, "/sys/class/net/lo/carrier": "1\n"}).online
 
 
@@ -190,6 +191,11 @@ def test_a_way_to_the_world_is_online_whatever_the_tables_say() -> None:
         pytest.param({"routes_v6": route_v6("fd00", "lo")}, False, id="ourselves by IPv6"),
         pytest.param({"routes_v6": route_v6("fe80", "eth0")}, False, id="what every interface has"),
         pytest.param({"routes_v6": route_v6("ff", "eth0")}, False, id="a multicast"),
+        pytest.param(
+            {"routes": route("eth0", "10.0.0.0", flags="0001"), "bridge": "8000.0242ac110002\n"},
+            False,
+            id="a bridge of containers",
+        ),
         pytest.param(
             {"routes": route("eth0", "10.0.0.0", flags="0001"), "carrier": "0\n"}, False, id="no cable"
         ),

@@ -105,6 +105,33 @@ def nothing_confidential(*players: Player) -> bool:
 # ------------------------------------------------------------------------------------------ what is open
 
 
+SOMEBODY = {"username": "me", "password": "secret"}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [(OPEN, "AUTH PLAIN", wishes) for wishes in ({}, SOMEBODY)]
+    + [("no-mechanism", "SIZE 1000", wishes) for wishes in ({}, SOMEBODY)],
+    ids=["nobody", "somebody", "nobody, without AUTH", "somebody, without AUTH"],
+)
+def test_a_way_that_mail_does_not_take_is_one_for_logins(
+    case: tuple[str, str, dict[str, Any]],
+    tls: ssl.SSLContext,
+    world: World,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kind, offer, wishes = case
+    sandbox.close_port(587)
+    script = f"TLS\nS: 220 {NAME}\nC: EHLO *\nS: 250-{NAME}\nS: 250 {offer}\nC: QUIT\nS: 221 bye"
+    with play(script, tls=tls) as player:
+        other = Route(NAME, player.port, Security.IMPLICIT_TLS)
+        monkeypatch.setattr("portmail.checking.routes_to_probe", lambda used: (*used, other))
+        report = checked(sandbox.port(587), tls_ca=world.ca, **wishes)
+    assert [(it.used, it.kind) for it in report.probes] == [(True, "refused"), (False, kind)]
+    assert report.route == (other if kind == OPEN else None)
+
+
 @pytest.mark.parametrize(
     ("security", "script"),
     [
@@ -295,9 +322,9 @@ CASES: MappingProxyType[str, Case] = MappingProxyType(
             Situation.TURNED_AWAY,
             TLS,
         ),
-        "closed": Case("CLOSE", Cause.DROPPED, Phase.GREETING, Situation.RESET),
-        "reset": Case("PAUSE 0.03\nRESET", Cause.DROPPED, Phase.GREETING, Situation.RESET),
-        "closed in place of TLS": Case("CLOSE", Cause.DROPPED, Phase.TLS, Situation.RESET, TLS),
+        "closed": Case("CLOSE", Cause.DROPPED, Phase.GREETING, Situation.DROPPED),
+        "reset": Case("PAUSE 0.03\nRESET", Cause.DROPPED, Phase.GREETING, Situation.DROPPED),
+        "closed in place of TLS": Case("CLOSE", Cause.DROPPED, Phase.TLS, Situation.DROPPED, TLS),
         "EHLO refused for now": Case(
             f"{HELLO}S: 450 later", Cause.REFUSED_TRANSIENT, Phase.EHLO, Situation.BUSY
         ),

@@ -18,10 +18,12 @@ IN_NOTES = {
     Note.IPV6_DEAD: {"why"},
     Note.IPV4_DEAD: {"why"},
     Note.INSTEAD: {"open", "url", "port"},
-    Note.IPV6_FAILS: {"host", "why"},
-    Note.IPV4_FAILS: {"host", "why"},
+    Note.IPV6_FAILS: {"open", "why"},
+    Note.IPV4_FAILS: {"open", "why"},
     Note.CLOSED: {"host", "ports", "why"},
     Note.PERHAPS_OFF: {"host"},
+    Note.IMPOSTOR: {"host"},
+    Note.POLICY: {"policy"},
     Note.WEAKER: {"route", "url"},
     Note.PERHAPS_TLS: {"ports"},
     Note.EXPIRES: {"host", "date"},
@@ -140,4 +142,4 @@ def test_hints_are_left_out_only_where_a_story_says_it_all() -> None:
 @pytest.mark.parametrize("note", Note, ids=lambda it: it.name)
 def test_a_note_is_a_sentence_with_its_own_places(note: Note) -> None:
     assert places(note.value) == IN_NOTES[note]
-    assert note is Note.HINT or note.value.endswith(".")
+    assert note in (Note.HINT, Note.POLICY) or note.value.endswith(".")

@@ -16,6 +16,8 @@ from portmail.seen import (
     closed_ways,
     is_a_last_resort,
     is_a_way_out,
+    is_blocked,
+    open_ways,
     rank,
     reread,
     taken,
@@ -60,7 +62,7 @@ class Case(NamedTuple):
 
     Attributes:
         seen: every way, with its failure as it is to be read beside the others.
-        closed: of each route of a submission that is open by no family, the failure that says most.
+        closed: of each route of a submission that is not open, the failure that mail meets.
         open: the way that mail takes; None where there is none.
         elsewhere: where nothing is open that mail takes: a way that it could take with other settings.
         around: what is known besides.
@@ -94,12 +96,13 @@ class Case(NamedTuple):
 
     @property
     def is_of_the_relay(self) -> bool:
-        """Whether a relay's port is all that is closed."""
-        return {it.route.port for it in self.closed} == {RELAY}
+        """Whether a relay's port is all that is blocked."""
+        return {it.route.port for it in self.closed if is_blocked(it)} == {RELAY}
 
-    def answers(self, host: str) -> bool:
-        """Whether any of the host's ports for mail does."""
-        return any(answers(it) for it in self.seen if it.route.host == host)
+    def answers(self, host: str, *, for_submission: bool = False) -> bool:
+        """Whether any of the host's ports for mail does, or any for submission: 25 is not one."""
+        its = (it for it in self.seen if it.route.host == host)
+        return any(answers(it) for it in its if not (for_submission and it.route.port == RELAY))
 
 
 def case_of(seen: Sequence[Seen], *, around: Surroundings) -> Case:
@@ -111,5 +114,5 @@ def case_of(seen: Sequence[Seen], *, around: Surroundings) -> Case:
     shut = closed_ways(used)
     way = taken(used, closed=shut)
     closed = [it for it in shut if not is_a_last_resort(it, beside=way)]
-    others = (it for it in reads if it.failure is None and is_a_way_out(it))
-    return Case(reads, closed, way, None if way else next(others, None), around)
+    others = [] if way else [it for it in open_ways(reads) if is_a_way_out(it)]
+    return Case(reads, closed, way, next(iter(others), None), around)

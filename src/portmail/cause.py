@@ -68,6 +68,10 @@ class Cause(Enum):
     FAULT = "fault"
 
 
+SHUT = (Cause.PROHIBITED, Cause.TIMED_OUT)
+"""How a port looks that a network closes."""
+
+
 class Fact(NamedTuple):
     """A cause's nature, what happened in words, and what to do about it."""
 

@@ -36,8 +36,8 @@ from portmail.verdict import Verdict, judge
 T = TypeVar("T")
 
 PATIENCE = Timeouts(connect=10.0, greeting=30.0, command=30.0, total=60.0)
-"""How long each wait of a probe lasts. Who would be waited for with a message is not called blocked; for a
-TCP connection see `probing.TCP`."""
+"""How long each wait of a probe lasts. Who would be waited for with a message is not called blocked: a
+resolver asks its second server after five seconds. For a TCP connection see `probing.TCP`."""
 
 _NAME = 1.0
 """Seconds for a name, where others were waited for in vain already."""
@@ -64,28 +64,44 @@ async def check(pools: Pools, *, login: bool) -> Report:
         settings = await _routed(pools)
     except DiscoveryError as exc:
         sought = pools.settings.search
-        if sought is None or not await _nobody_answers(sought.domain, error=exc):
+        failure = await _nobody_answers(sought.domain, error=exc) if sought else None
+        if sought is None or failure is None:
             raise
-        # That nobody can be asked says more than who was asked.
-        quick = replace(pools.settings.timeouts, connect=_NAME)
-        settings = replace(pools.settings, routes=submission_routes(sought.domain), timeouts=quick)
+        return _without_names(sought.domain, failure=failure)  # that says more than who was asked
     return await Check(settings).check(login=login)
 
 
-async def _nobody_answers(domain: str, *, error: DiscoveryError) -> bool:
-    """Whether nothing was found because there is no network, or nobody who resolves names."""
+async def _nobody_answers(domain: str, *, error: DiscoveryError) -> Failure | None:
+    """Why nobody can be asked for a server: there is no network, or nobody who resolves names."""
     if not is_online():
-        return True
+        return Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, domain)
     if not isinstance(error, DiscoveryIncomplete):
-        return False
+        return None
     try:
         async with asyncio.timeout(_NAME):
             await resolve(anonymous_routes(domain)[0])
     except TimeoutError:
-        return True
+        return Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{domain} after {_NAME:.1f} s")
     except RouteFailed as exc:
-        return exc.failure.cause is Cause.RESOLVER_FAILED
-    return False
+        return exc.failure if exc.failure.cause is Cause.RESOLVER_FAILED else None
+    return None
+
+
+def _without_names(domain: str, *, failure: Failure) -> Report:
+    """What is told where no name can be resolved. Nobody is dialled: the domain itself is no server."""
+    probes = [
+        Probe(
+            route=route,
+            family=None,
+            address="",
+            used=True,
+            phase=failure.phase,
+            failure=failure,
+            seconds=0.0,
+        )
+        for route in submission_routes(domain)
+    ]
+    return Report(tuple(probes), diagnose([it.seen() for it in probes], surroundings=here()))
 
 
 async def _routed(pools: Pools) -> Settings:
@@ -119,31 +135,37 @@ class Check:
     async def check(self, *, login: bool) -> Report:
         """Probe every way, and log in once if that is wished, for which there are credentials."""
         started = time.monotonic()
+        try:
+            report = await self._checked(login=login)
+            await self._farewells.finish()
+        except BaseException:
+            await self._farewells.cut_short()
+            raise
+        return replace(report, seconds=time.monotonic() - started)
+
+    async def _checked(self, *, login: bool) -> Report:
         ways = await self._ways()
         seconds = min(TCP, self._deadline.seconds(Phase.CONNECT))
         alive = asyncio.ensure_future(_alive(ways, seconds=seconds))
         try:
             probes = await _together(self._probing(way).probe() for way in ways)
-            account = self._settings.credentials
-            surroundings = here(
-                alive=await alive,
-                known=by_host(ways[0].route.host) is not None,
-                username=account.username if account else "",
-            )
-            probes = [_recognised(it) for it in probes]
-            verdict = diagnose([it.seen() for it in probes], surroundings=surroundings)
-            report = Report(tuple(probes), verdict)
-            self._learn(report)
-            if login and report.can_send and report.route is not None:
-                report = await self._logged_in(report, surroundings=surroundings)
-        except BaseException:
-            await self._farewells.cut_short()
-            raise
+            is_open = any(it.used and it.failure is None for it in probes)
+            surroundings = self._surroundings(ways[0].route.host, alive=None if is_open else await alive)
         finally:
             alive.cancel()
             await asyncio.wait({alive})
-            await self._farewells.finish()
-        return replace(report, seconds=time.monotonic() - started)
+        probes = [_recognised(it) for it in probes]
+        verdict = diagnose([it.seen() for it in probes], surroundings=surroundings)
+        report = Report(tuple(probes), verdict)
+        self._learn(report)
+        if login and report.can_send and report.route is not None:
+            return await self._logged_in(report, surroundings=surroundings)
+        return report
+
+    def _surroundings(self, host: str, *, alive: bool | None) -> Surroundings:
+        account = self._settings.credentials
+        known = by_host(host) is not None
+        return here(alive=alive, known=known, username=account.username if account else "")
 
     async def _ways(self) -> list[Way]:
         """Every route by every family of addresses that its host has; each host is resolved once."""
@@ -239,7 +261,8 @@ async def _together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        if tasks:
+            await asyncio.wait(tasks)
 
 
 def _by_family(route: Route, found: _Resolved, *, used: bool) -> list[Way]:
@@ -249,15 +272,22 @@ def _by_family(route: Route, found: _Resolved, *, used: bool) -> list[Way]:
     for address in found.addresses:
         sockaddr = (address.sockaddr[0], route.port, *address.sockaddr[2:])
         families.setdefault(_FAMILIES[address.family], []).append(address._replace(sockaddr=sockaddr))
-    return [Way(route, family, addresses, used) for family, addresses in sorted(families.items())]
+    return [Way(route, family, addresses, used) for family, addresses in families.items()]
 
 
 async def _alive(ways: Sequence[Way], *, seconds: float) -> bool:
-    """Whether anybody is at the first host's addresses, by a port that has nothing to do with mail."""
+    """Whether anybody is at the first host's addresses, by a port that has nothing to do with mail.
+
+    One address of each family is asked: who answers by one need not by the other.
+    """
     first = [way for way in ways if way.route.host == ways[0].route.host and way.addresses]
     addresses = {address: None for way in first for address in (_with_port(it) for it in way.addresses[:1])}
+    return any(await _together(_is_there(address, seconds=seconds) for address in addresses))
+
+
+async def _is_there(address: Address, *, seconds: float) -> bool:
     try:
-        (await connect(list(addresses), seconds=seconds)).close()
+        (await connect([address], seconds=seconds)).close()
     except RouteFailed as exc:
         return exc.failure.cause is Cause.REFUSED
     return True

@@ -73,9 +73,9 @@ _GUESSED = frozenset(
     {
         Situation.SILENT,
         Situation.BLOCKED,
-        Situation.FORBIDDEN,
+        Situation.PROHIBITED,
         Situation.REFUSED,
-        Situation.RESET,
+        Situation.DROPPED,
         Situation.MUTE,
     }
 )

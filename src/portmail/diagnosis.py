@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from portmail.case import ANYWHERE, Case, Surroundings, case_of
-from portmail.cause import Cause
+from portmail.cause import SHUT, Cause
 from portmail.failure import Failure, Phase
 from portmail.hints import hints_for
 from portmail.noting import notes
 from portmail.particulars import impostor, particulars, why
 from portmail.phrase import Phrase, Value, ports_in_words
 from portmail.route import SUBMISSIONS, Route
-from portmail.seen import BLOCKED, SHUT, Seen, are_of_one_kind, cause_of, is_blocked, is_insecure, rank
+from portmail.seen import BLOCKED, Seen, are_of_one_kind, cause_of, is_blocked, is_insecure, rank
 from portmail.situation import BY_CAUSE, MAIL_GOES_OUT, Blocker, Situation
 from portmail.spelling import port_of, url_of
 from portmail.story import ELSEWHERE, INSTEAD, STORIES, Note
@@ -123,7 +123,7 @@ def _how_closed(case: Case) -> Situation:
     if not case.around.online and cause in _ALONE:
         return Situation.OFFLINE
     if cause is Cause.UNREACHABLE and case.around.alive:  # by another port there is a way
-        return Situation.FORBIDDEN
+        return Situation.PROHIBITED
     if cause in BLOCKED:
         return _how_blocked(case, worst=worst)
     if cause is Cause.REFUSED and case.elsewhere is not None:
@@ -146,8 +146,9 @@ def _how_blocked(case: Case, *, worst: Seen) -> Situation:
 
 def _how_silent(case: Case, *, host: str) -> Situation:
     """Who else answers shows whether the host is there; and whether it is one for mail."""
-    alive = case.around.alive and host == case.host
-    if case.answers(host) or (alive and case.around.known):
+    first = host == case.host
+    alive = case.answers(host) or (first and case.around.alive)
+    if case.answers(host, for_submission=True) or (alive and first and case.around.known):
         return Situation.BLOCKED
     return Situation.NO_MAIL_PORT if alive else Situation.SILENT
 

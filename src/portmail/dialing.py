@@ -52,8 +52,8 @@ _IN_WORDS = (Cause.FAULT, Cause.PROHIBITED_HERE)
 _TELLING = (
     Cause.FAULT,
     Cause.TIMED_OUT,
-    Cause.PROHIBITED,
     Cause.PROHIBITED_HERE,
+    Cause.PROHIBITED,
     Cause.DROPPED,
     Cause.REFUSED,
     Cause.UNREACHABLE,

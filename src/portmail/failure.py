@@ -36,6 +36,10 @@ class Phase(Enum):
     __hash__ = object.__hash__  # members are equal only to themselves; Enum's own is slow
 
 
+UNHEARD = (Phase.CONNECT, Phase.GREETING, Phase.TLS)
+"""The phases in which nothing may have been heard of the server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """How an attempt ended, when it did not end well. Plain data: it compares, prints and pickles.

@@ -118,8 +118,14 @@ def is_online(*, own: Own = own_address, tell: Tell = kernel) -> bool:
             return True
     except OSError:
         return True
-    # An interface whose cable is out, or a bridge that nobody is on, may keep its routes.
-    return any(tell(f"/sys/class/net/{link}/carrier").strip() == "1" for link in sorted({*_links(tell)}))
+    return any(_is_linked(link, tell) for link in sorted({*_links(tell)}))
+
+
+def _is_linked(link: str, tell: Tell) -> bool:
+    """Whether a cable is in, for who has none may keep his routes; and no bridge, for containers are no way
+    out of this machine."""
+    device = f"/sys/class/net/{link}"
+    return tell(f"{device}/carrier").strip() == "1" and not tell(f"{device}/bridge/bridge_id")
 
 
 def _router(tell: Tell) -> str:

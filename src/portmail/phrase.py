@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import TypeAlias
 
-from portmail.language import Words
+from portmail.language import Words, english
 
 SENTENCES, HALVES, WHOLE = "{one} {other}", "{one}; {other}", "{half}."
 """How sentences stand together: some languages have no blank between them, and another full stop."""
@@ -31,6 +31,9 @@ class Phrase:
 
     def __hash__(self) -> int:
         return hash((self.text, frozenset(self.values.items())))
+
+    def __str__(self) -> str:
+        return self.said(english)
 
     def said(self, words: Words) -> str:
         """In the language of `words`. What was taken from servers stays as it is."""

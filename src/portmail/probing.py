@@ -101,8 +101,7 @@ class Probing:
     async def _failure(self) -> Failure | None:
         try:
             self._session = await self._open(self._way.route)
-            if self._way.used:
-                fitting_mechanism(self._session, self._settings.credentials)
+            self._check_logins(self._session)
         except RouteFailed as exc:
             return exc.failure
         except Exception as exc:  # noqa: BLE001  # a fault of ours costs this way, and is told
@@ -111,6 +110,14 @@ class Probing:
             if self._session is not None:
                 self._farewells.begin(self._session.wire.leave())
         return None
+
+    def _check_logins(self, session: Session) -> None:
+        """Where a login is due, it has to be possible. A way that mail does not take is one for a login."""
+        if not self._way.used and not self._way.route.security.encrypted:
+            return
+        fitting_mechanism(session, self._settings.credentials)
+        if not self._way.used and not session.extensions.mechanisms:
+            raise RouteFailed(Failure(Phase.EHLO, Cause.NO_MECHANISM, "it offers no AUTH at all"))
 
     async def _open(self, route: Route) -> Session:
         log.connecting(route)

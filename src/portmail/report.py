@@ -17,7 +17,7 @@ from portmail.seen import Seen
 from portmail.story import Note
 
 OPEN = "open"
-"""The kind of a way that is open; that of any other is its cause's value."""
+"""The kind of a way that is open, and the word for it; the kind of any other is its cause's value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,8 @@ class Probe:
         name: what it calls itself in its reply to EHLO.
         tls: what the encryption proved; None where there is none.
         certificate: what the server showed, also where it was refused.
-        extensions: what it offers at the end (RFC 5321 section 4.1.1.1), with AUTH's mechanisms.
+        extensions: what it offers at the end (RFC 5321 section 4.1.1.1).
+        mechanisms: the logins that it offers (RFC 4954).
     """
 
     route: Route
@@ -137,11 +138,8 @@ def way_in_words(probe: Probe, into: Words) -> str:
     return f"{probe.route}{family}: {outcome_in_words(probe, into)} ({probe.seconds:.1f} s)"
 
 
-IS_OPEN = "open"
-
-
 def outcome_in_words(probe: Probe, into: Words) -> str:
     """What became of it."""
     if probe.failure is None:
-        return into(IS_OPEN)
+        return into(OPEN)
     return probe.failure.told(into)

@@ -20,8 +20,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from portmail import log
-from portmail.cause import Cause
-from portmail.failure import Failure, Phase
+from portmail.cause import SHUT, Cause
+from portmail.failure import UNHEARD, Failure, Phase
 from portmail.network import is_this_machine, network_id
 from portmail.receipt import Attempt, Connected
 from portmail.route import Route
@@ -44,14 +44,8 @@ _FRESH = _DAY
 _BOUND = 1024
 """Entries of a cache. A program that has more looks some of them up again."""
 
-_SILENCES = (Cause.TIMED_OUT, Cause.PROHIBITED)
-"""How a connection fails that a firewall keeps from being made, where others are made."""
-
-_NETWORKS = (*_SILENCES, Cause.SILENT, Cause.NO_REPLY)
+_NETWORKS = (*SHUT, Cause.SILENT, Cause.NO_REPLY)
 """How a route fails that the network stops. What fails in another way costs no time, or passes soon."""
-
-_BEFORE = (Phase.CONNECT, Phase.GREETING, Phase.TLS)
-"""Until when such a failure says nothing of the server."""
 
 _WITHOUT_STARTTLS: Mapping[Cause, Cause] = MappingProxyType(
     {
@@ -101,14 +95,14 @@ class _Passed(NamedTuple):
         route, cause = attempt.route, _cause(attempt)
         if not self._is_same_host(route) or _strength(route) is not _strength(self.by):
             return False
-        silent = cause in _NETWORKS and attempt.phase in _BEFORE
+        silent = cause in _NETWORKS and attempt.phase in UNHEARD
         return route in self.earlier and (silent or cause is Cause.OVERTAKEN)
 
     def unconnected(self) -> Iterator[Route]:
         """Those to which no connection could be made, while one was made to another."""
         for attempt in self.failed:
             overtaken = _cause(attempt) is Cause.OVERTAKEN and self._is_same_host(attempt.route)
-            silent = attempt.phase is Phase.CONNECT and (overtaken or _cause(attempt) in _SILENCES)
+            silent = attempt.phase is Phase.CONNECT and (overtaken or _cause(attempt) in SHUT)
             if silent and not _is_near(attempt.route):
                 yield attempt.route
 

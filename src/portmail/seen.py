@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from portmail.cause import Cause, Nature
+from portmail.cause import SHUT, Cause, Nature
 from portmail.certificate import Certificate
-from portmail.failure import Failure, Phase
+from portmail.failure import UNHEARD, Failure, Phase
 from portmail.identity import name_told
 from portmail.route import PORTS, Route
 from portmail.security import Security
@@ -20,7 +20,7 @@ class Seen(NamedTuple):
 
     Attributes:
         failure: why it is not open; None where it is.
-        family: 4 or 6, where the way is one of several to the same port; else None.
+        family: 4 or 6, where the way is one of several to the same port, the preferred one first; else None.
         used: whether a submission would take it.
         encrypted: whether it is, where it is open.
         certificate: what the server showed, where that is known.
@@ -41,14 +41,8 @@ _RANK = {cause: rank for rank, cause in enumerate(BY_CAUSE)}
 BLOCKED = (Cause.PROHIBITED, Cause.TIMED_OUT, Cause.DROPPED, Cause.SILENT, Cause.NO_REPLY)
 """How a firewall looks, or something that stands between."""
 
-SHUT = (Cause.PROHIBITED, Cause.TIMED_OUT)
-"""How a port looks that a network closes."""
-
 _STILL = (Cause.SILENT, Cause.NO_REPLY)
 """How a port looks that takes connections and says nothing, in clear and with TLS."""
-
-_BEFORE = (Phase.CONNECT, Phase.GREETING, Phase.TLS)
-"""Until when nothing was heard of the server."""
 
 _UNASKED = (Cause.OVERTAKEN, Cause.OUT_OF_TIME, Cause.WEAKER, Cause.FAULT)
 """How a way ends that nobody went to its end."""
@@ -102,7 +96,9 @@ def reread(
     if failure.cause is Cause.UNREACHABLE and (route.host, seen.family) in there:
         return replace(failure, cause=Cause.PROHIBITED)
     if failure.cause is Cause.PROXY and (route.host, name_told(failure.detail)) in proven:
-        return replace(failure, cause=Cause.STARTTLS_NOT_OFFERED, detail="")
+        before, _, _ = failure.detail.rpartition("; ")  # that it had STARTTLS, if anybody remembers that
+        cause = Cause.STARTTLS_STRIPPED if before else Cause.STARTTLS_NOT_OFFERED
+        return replace(failure, cause=cause, detail=before)
     wanted = PORTS.get(route.port)
     if failure.cause is Cause.SILENT and wanted is Security.IMPLICIT_TLS is not route.security:
         return replace(failure, cause=Cause.PLAIN_ON_TLS_PORT)
@@ -111,7 +107,7 @@ def reread(
 
 def is_blocked(seen: Seen) -> bool:
     """Whether it looks as a firewall does, or something that stands between."""
-    return seen.failure is not None and seen.failure.cause in BLOCKED and seen.failure.phase in _BEFORE
+    return seen.failure is not None and seen.failure.cause in BLOCKED and seen.failure.phase in UNHEARD
 
 
 def is_shut(seen: Seen) -> bool:
@@ -138,21 +134,39 @@ def is_a_way_out(seen: Seen) -> bool:
     return seen.encrypted and seen.route.security.encrypted
 
 
+def by_route(seen: Sequence[Seen]) -> list[list[Seen]]:
+    """The ways of each route: one for each family of addresses, the one that is preferred first."""
+    routes: dict[Route, list[Seen]] = {}
+    for it in seen:
+        routes.setdefault(it.route, []).append(it)
+    return list(routes.values())
+
+
+def gone_by(its: Sequence[Seen]) -> Seen | None:
+    """Of a route's ways the one that mail goes: the first on which a connection is made."""
+    return next((it for it in its if it.failure is None or came_through(it)), None)
+
+
+def open_ways(seen: Sequence[Seen]) -> list[Seen]:
+    """Of each route that is open, the way that mail goes."""
+    return [way for its in by_route(seen) if (way := gone_by(its)) and way.failure is None]
+
+
 def closed_ways(used: Sequence[Seen]) -> list[Seen]:
-    """Of each port that is open by no family, the failure that says most.
+    """Of each route that is not open, the failure that mail meets; where none is met at once, the one that
+    says most.
 
     A family by which nobody answers anything says nothing where the other one has answers.
     """
     answering = {it.family for it in used if answers(it)}
-    ways: dict[Route, list[Seen]] = {}
-    for it in used:
-        ways.setdefault(it.route, []).append(it)
-    closed = [its for its in ways.values() if all(it.failure for it in its)]
-    return [min([it for it in its if it.family in answering] or its, key=rank) for its in closed]
+    closed: list[Seen] = []
+    for its in by_route(used):
+        way = gone_by(its) or min([it for it in its if it.family in answering] or its, key=rank)
+        closed += [way] if way.failure else []
+    return closed
 
 
 def taken(used: Sequence[Seen], *, closed: Sequence[Seen]) -> Seen | None:
     """The first open way that a submission goes: never a weaker one, where one failed to be secure."""
     danger = any(is_insecure(it) and it.route.security.encrypted for it in closed)
-    ways = (it for it in used if it.failure is None)
-    return next((it for it in ways if it.route.security.encrypted or not danger), None)
+    return next((it for it in open_ways(used) if it.route.security.encrypted or not danger), None)

@@ -39,7 +39,7 @@ class Situation(Enum):
     OFFLINE = "offline"
     RESOLVER_DOWN = "resolver-down"
     NO_SUCH_HOST = "no-such-host"
-    NO_ROUTE = "no-route"
+    UNREACHABLE = "unreachable"
     PORTAL = "captive-portal"
     INTERCEPTED = "intercepted"
     PROXY = "transparent-proxy"
@@ -63,9 +63,9 @@ class Situation(Enum):
     OTHER_PORT_OPEN = "other-port-open"
     WRONG_PORT = "wrong-port"
     BLOCKED_BY_HOSTING = "blocked-by-hosting"
-    FORBIDDEN = "forbidden"
-    FORBIDDEN_HERE = "forbidden-here"
-    RESET = "reset-after-connect"
+    PROHIBITED = "prohibited"
+    PROHIBITED_HERE = "prohibited-here"
+    DROPPED = "dropped-after-connect"
     MUTE = "silent-after-connect"
     BLOCKED = "blocked"
     NO_MAIL_PORT = "no-mail-port"
@@ -111,14 +111,14 @@ BY_CAUSE: Mapping[Cause, Situation] = MappingProxyType(
         Cause.NOT_SMTP: Situation.NOT_SMTP,
         Cause.RESOLVER_FAILED: Situation.RESOLVER_DOWN,
         Cause.NAME_NOT_FOUND: Situation.NO_SUCH_HOST,
-        Cause.PROHIBITED_HERE: Situation.FORBIDDEN_HERE,
-        Cause.PROHIBITED: Situation.FORBIDDEN,
-        Cause.DROPPED: Situation.RESET,
+        Cause.PROHIBITED_HERE: Situation.PROHIBITED_HERE,
+        Cause.PROHIBITED: Situation.PROHIBITED,
+        Cause.DROPPED: Situation.DROPPED,
         Cause.SILENT: Situation.MUTE,
         Cause.NO_REPLY: Situation.MUTE,
         Cause.TIMED_OUT: Situation.SILENT,
         Cause.REFUSED: Situation.REFUSED,
-        Cause.UNREACHABLE: Situation.NO_ROUTE,
+        Cause.UNREACHABLE: Situation.UNREACHABLE,
     }
 )
 """What a cause means. Of several, the first says most: what was done to us, what was said, then silence."""
@@ -128,7 +128,7 @@ SAYS_ALL = frozenset(
     {
         Situation.OPEN,
         Situation.OFFLINE,
-        Situation.NO_ROUTE,
+        Situation.UNREACHABLE,
         Situation.RELAY_BLOCKED,
         Situation.BLOCKED_BY_HOSTING,
     }

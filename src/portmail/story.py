@@ -103,7 +103,7 @@ STORIES: Mapping[Situation, Story] = MappingProxyType(
             "There is no host of the name {host}.",
             "Check the spelling; your mail provider's help pages name its server for outgoing mail (SMTP).",
         ),
-        Situation.NO_ROUTE: Story(
+        Situation.UNREACHABLE: Story(
             Blocker.NETWORK,
             "This machine is connected, but has no way to {host}.",
             "Check the address, the VPN and the routing table; perhaps only IPv6 or only IPv4 works here.",
@@ -207,7 +207,7 @@ STORIES: Mapping[Situation, Story] = MappingProxyType(
             Blocker.SERVER,
             "{host} is open and secure, but offers no login that fits: {why}.",
             "Check the host: this may be a server for incoming mail. A password needs PLAIN, LOGIN "
-            "or CRAM-MD5.",
+            "or CRAM-MD5, a token XOAUTH2.",
         ),
         Situation.NOT_SMTP: Story(
             Blocker.SETTINGS,
@@ -216,7 +216,8 @@ STORIES: Mapping[Situation, Story] = MappingProxyType(
         ),
         Situation.RELAY_BLOCKED: Story(
             Blocker.NETWORK,
-            "This network lets nothing out on port 25, as most providers do against spam (OP25B in Japan).",
+            "Port 25 of {host} does not answer: most likely this network lets nothing out on it, as most "
+            "providers do against spam (OP25B in Japan).",
             "Use a server that takes a login on port 587 or 465: that of your provider, or of a mail account "
             "of yours.",
         ),
@@ -231,18 +232,18 @@ STORIES: Mapping[Situation, Story] = MappingProxyType(
             "{host} cannot be reached on {ports}: this machine runs at {place}, which blocks that by policy.",
             "",  # the place's own words
         ),
-        Situation.FORBIDDEN: Story(
+        Situation.PROHIBITED: Story(
             Blocker.NETWORK,
             'Connections to {ports} of {host} are answered with "unreachable": most likely a firewall '
             "forbids them.",
             "Ask who runs this network or this machine's firewall to allow port 587 or 465 out.",
         ),
-        Situation.FORBIDDEN_HERE: Story(
+        Situation.PROHIBITED_HERE: Story(
             Blocker.MACHINE,
             "This machine itself forbids connections to {ports} of {host}.",
             "Look at its firewall, its routes (ip route) and, in a container, its security policy.",
         ),
-        Situation.RESET: Story(
+        Situation.DROPPED: Story(
             Blocker.NETWORK,
             "Connections to {ports} of {host} are cut off as soon as they stand: by a firewall that looks "
             "inside, or by the server, which does not want this machine.",
@@ -263,18 +264,18 @@ STORIES: Mapping[Situation, Story] = MappingProxyType(
         ),
         Situation.NO_MAIL_PORT: Story(
             Blocker.UNKNOWN,
-            "{host} is there, but does not answer on {ports}: a firewall drops outgoing mail, or this is the "
-            "name of another server than the one for mail.",
+            "{host} is there, but does not answer on {ports}: a firewall drops outgoing mail, or this is not "
+            "the name of the server for outgoing mail.",
             "Look up your provider's server for outgoing mail (SMTP) in its help pages. If it is this one, "
-            "ask who runs this network (on a rented server: the hosting provider) to open port 587 or 465 "
-            "for outgoing connections.",
+            "ask who runs this network (on a rented server: the hosting provider) to open port 587 or 465.",
         ),
         Situation.SILENT: Story(
             Blocker.UNKNOWN,
             "{host} does not answer on {ports}: the host is down, or a firewall on the way drops the "
             "connections.",
-            "Check the host name; try from another network (a mobile phone's). If it answers there, this "
-            "network or your hosting provider blocks outgoing mail.",
+            "Check the host name and the VPN, if one is needed, and whether this network wants you to log in "
+            "first (open any page in a browser). Try another network (a mobile phone's): if it answers "
+            "there, this network or your hosting provider blocks outgoing mail.",
         ),
         Situation.REFUSED: Story(
             Blocker.UNKNOWN,
@@ -298,8 +299,12 @@ class Note(Enum):
     CLOSED = "The way by {ports} of {host} is not open: {why}."
     PERHAPS_OFF = "If {host} stands in your own network, it may be switched off."
     RELAY_CLOSED = (
-        "Port 25 is closed on the way out, as is usual at home and in clouds (OP25B); for sending with a "
-        "login it is not needed."
+        "Port 25 does not answer, as is usual at home and in clouds, where it is closed on the way out "
+        "(OP25B); for sending with a login it is not needed."
+    )
+    IMPOSTOR = (
+        "{host} is known as a mail server, and its certificate to be in order: something on the way answers "
+        "in its place (this network, its hosting provider, a virus scanner)."
     )
     IPV6_DEAD = (
         "IPv6 leads nowhere ({why}); portmail goes by IPv4. Other programs may hang: mend "
@@ -307,11 +312,12 @@ class Note(Enum):
     )
     IPV4_DEAD = "IPv4 leads nowhere ({why}); portmail goes by IPv6."
     IPV6_FAILS = (
-        "By IPv6 {host} ends otherwise ({why}), and mail may take that way: ask the server's operator, or "
-        "switch IPv6 off on this machine."
+        "By IPv4 {open} is open, but mail takes IPv6 first, and that fails behind the connection ({why}): "
+        "ask the server's operator, or switch IPv6 off on this machine."
     )
     IPV4_FAILS = (
-        "By IPv4 {host} ends otherwise ({why}), and mail may take that way: ask the server's operator."
+        "By IPv6 {open} is open, but mail takes IPv4 first, and that fails behind the connection ({why}): "
+        "ask the server's operator."
     )
     WEAKER = (
         "{route} is weaker than a way that failed to be secure, and so is not taken. To use it on purpose, "
@@ -320,5 +326,6 @@ class Note(Enum):
     PERHAPS_TLS = (
         "A port for implicit TLS is silent like this: if {ports} is one, use security=Security.IMPLICIT_TLS."
     )
+    POLICY = "{policy}"
     EXPIRES = "The certificate of {host} expires on {date}."
     HINT = "{hint}"

@@ -133,7 +133,8 @@ class AsyncSubmitter(Door):
         """Probe every way to the server, by IPv4 and IPv6 at once, and say what stands in the way.
 
         Says nothing of a message, and shows no credential; with `login` once, on the route that a
-        message would take. What cannot be reached is in the report, and raises nothing.
+        message would take. What cannot be reached is in the report, and raises nothing. Port 443 is
+        dialled as well, to see whether the host is alive.
 
         Raises:
             CredentialsUnusable: a login without credentials, or they do not fit the server found.

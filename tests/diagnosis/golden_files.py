@@ -36,7 +36,7 @@ SOMEWHERE, ALIVE = Surroundings(), Surroundings(alive=True)
 KNOWN = replace(ALIVE, known=True)
 ADDRESSES = {4: "192.0.2.25", 6: "2001:db8::25"}
 
-SILENT = Failure(Phase.CONNECT, Cause.TIMED_OUT, "after 4.0 s")
+SILENT = Failure(Phase.CONNECT, Cause.TIMED_OUT, "after 3.5 s")
 FORBIDDEN = Failure(Phase.CONNECT, Cause.PROHIBITED)
 REFUSED = Failure(Phase.CONNECT, Cause.REFUSED)
 CUT_OFF = Failure(Phase.GREETING, Cause.DROPPED)
@@ -70,7 +70,7 @@ def way(
         used=port != RELAY if used is None else used,
         phase=failure.phase if failure else Phase.DONE,
         failure=failure,
-        seconds=4.0 if failure == SILENT else 0.2,
+        seconds=3.5 if failure == SILENT else 0.2,
         certificate=failure.certificate if failure else its,
     )
     if failure:
@@ -93,9 +93,10 @@ def reported(*probes: Probe, around: Surroundings = SOMEWHERE, login: Reply | No
     return Report(probes, diagnosis, login=attempt, showed_secret=True, seconds=seconds + 0.5)
 
 
-def everywhere(failure: Failure, *, around: Surroundings = SOMEWHERE) -> Report:
+def everywhere(failure: Failure, *, host: str = HOST, around: Surroundings = SOMEWHERE) -> Report:
     """The same on the ports of a submission, and silence on that of a relay."""
-    return reported(way(587, failure), way(465, failure), way(25, SILENT), around=around)
+    ports = {587: failure, 465: failure, 25: SILENT}
+    return reported(*(way(port, how, host=host) for port, how in ports.items()), around=around)
 
 
 def nowhere(failure: Failure, *, around: Surroundings = SOMEWHERE) -> Report:
@@ -130,10 +131,10 @@ SITUATIONS: Mapping[str, Report] = MappingProxyType(
         "ipv6-dead": reported(
             *(way(port, how, family=it) for port in (587, 465) for it, how in ((4, None), (6, SILENT)))
         ),
-        "blocked": everywhere(SILENT, around=KNOWN),
+        "blocked": everywhere(SILENT, host="smtp.gmail.com", around=KNOWN),
         "no-mail-port": everywhere(SILENT, around=ALIVE),
         "silent": everywhere(SILENT),
-        "forbidden": everywhere(FORBIDDEN),
+        "prohibited": everywhere(FORBIDDEN),
         "reset": everywhere(CUT_OFF),
         "op25b": reported(way(25, SILENT, used=True), way(587, used=False), way(465, used=False)),
         "blocked-by-hosting": everywhere(SILENT, around=hosted_at("digitalocean")),
@@ -148,7 +149,7 @@ SITUATIONS: Mapping[str, Report] = MappingProxyType(
         "offline": nowhere(
             Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, HOST), around=Surroundings(online=False)
         ),
-        "resolver-down": nowhere(Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{HOST} after 4.0 s")),
+        "resolver-down": nowhere(Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{HOST} after 10.0 s")),
         "no-such-host": nowhere(Failure(Phase.CONNECT, Cause.NAME_NOT_FOUND, HOST)),
         "captive-portal": everywhere(Failure(Phase.GREETING, Cause.PORTAL, "HTTP/1.1 302 Found")),
         "starttls-stripped": reported(

@@ -95,7 +95,7 @@ NETWORKS = (
     Row(
         "connected, but no way to that host",
         [way(587, NOWHERE), way(465, NOWHERE)],
-        Situation.NO_ROUTE,
+        Situation.UNREACHABLE,
         Blocker.NETWORK,
     ),
     Row(
@@ -122,7 +122,7 @@ NETWORKS = (
     Row(
         "to the ports for mail there is no way, and to the host there is",
         [way(587, NOWHERE), way(465, NOWHERE)],
-        Situation.FORBIDDEN,
+        Situation.PROHIBITED,
         Blocker.NETWORK,
         around=replace(HOME, alive=True),
     ),
@@ -246,7 +246,7 @@ FIREWALLS = (
     Row(
         "a firewall says that it forbids",
         [way(587, FORBID), way(465, FORBID)],
-        Situation.FORBIDDEN,
+        Situation.PROHIBITED,
         Blocker.NETWORK,
         notes=(Note.PERHAPS_OFF,),
         says=("to ports 587 and 465",),
@@ -254,7 +254,7 @@ FIREWALLS = (
     Row(
         "a firewall forbids one port and drops the other: told as one",
         [way(587, DROP), way(465, FORBID)],
-        Situation.FORBIDDEN,
+        Situation.PROHIBITED,
         Blocker.NETWORK,
         notes=(Note.PERHAPS_OFF,),
         says=("to ports 587 and 465",),
@@ -262,14 +262,35 @@ FIREWALLS = (
     Row(
         "a firewall forbids both ports of a host that answers on 25",
         [way(587, FORBID), way(465, FORBID), way(25, used=False)],
-        Situation.FORBIDDEN,
+        Situation.PROHIBITED,
         Blocker.NETWORK,
         says=("a firewall forbids them",),
     ),
     Row(
+        "by IPv6, which mail takes first, connections are cut off; by IPv4 all is well",
+        [
+            way(587, HANG_UP, family=6),
+            way(587, family=4),
+            way(465, CLOSED, family=6),
+            way(465, CLOSED, family=4),
+        ],
+        Situation.DROPPED,
+        Blocker.NETWORK,
+        notes=(Note.IPV6_FAILS,),
+        says=("switch IPv6 off", "to port 587"),
+    ),
+    Row(
+        "by IPv4, which mail takes first, connections are cut off; by IPv6 all is well",
+        [way(587, HANG_UP, family=4), way(587, family=6)],
+        Situation.DROPPED,
+        Blocker.NETWORK,
+        notes=(Note.IPV4_FAILS,),
+        says=("By IPv6 mail.example.com:587 starttls is open",),
+    ),
+    Row(
         "connections are cut off at once",
         [way(587, HANG_UP), way(465, CLOSED)],
-        Situation.RESET,
+        Situation.DROPPED,
         Blocker.NETWORK,
         says=("to port 587",),
     ),
@@ -319,7 +340,7 @@ FIREWALLS = (
         [way(25, DROP), way(587, CLOSED, used=False), way(465, CLOSED, used=False)],
         Situation.RELAY_BLOCKED,
         Blocker.NETWORK,
-        says=("lets nothing out on port 25", "a server that takes a login"),
+        says=("most likely this network lets nothing out on it", "a server that takes a login"),
     ),
     Row(
         "a relay's port 25 is closed, and nothing else of the host answers: nobody knows",
@@ -331,7 +352,7 @@ FIREWALLS = (
     Row(
         "587 is prohibited by this machine itself",
         [way(587, HERE), way(465, HERE)],
-        Situation.FORBIDDEN_HERE,
+        Situation.PROHIBITED_HERE,
         Blocker.MACHINE,
         says=("connections to ports 587 and 465",),
     ),
@@ -346,7 +367,7 @@ FIREWALLS = (
         "the first host is blocked, and the name of the second is wrong: that hides nothing",
         [
             way(587, DROP, host="a.example"),
-            way(25, host="a.example", used=False),
+            way(465, CLOSED, host="a.example"),
             way(587, NO_NAME, host="b.example"),
         ],
         Situation.BLOCKED,
@@ -413,10 +434,24 @@ FIREWALLS = (
         465,
     ),
     Row(
-        "port 25 is open, but takes no login: that is no way out",
+        "port 25 is open, but takes no login, and the host is known for its submission",
         [way(587, DROP), way(465, DROP), way(25, used=False)],
         Situation.BLOCKED,
         Blocker.NETWORK,
+        around=replace(HOME, known=True),
+    ),
+    Row(
+        "behind OP25B, without a login, at a server for incoming mail",
+        [way(587, CLOSED), way(465, CLOSED), way(25, DROP)],
+        Situation.RELAY_BLOCKED,
+        Blocker.NETWORK,
+        notes=(),
+    ),
+    Row(
+        "port 25 is open, but takes no login: that is no way out",
+        [way(587, DROP), way(465, DROP), way(25, used=False)],
+        Situation.NO_MAIL_PORT,
+        Blocker.UNKNOWN,
         None,
     ),
     Row(
@@ -455,6 +490,8 @@ FIREWALLS = (
         Situation.OTHER_PORT_OPEN,
         Blocker.NETWORK,
         2525,
+        notes=(Note.POLICY,),
+        says=("Droplets let no mail out.",),
         around=CLOUD,
     ),
     Row(

@@ -14,6 +14,7 @@ from tests.verdicts.ways import (
     CLOSED,
     DROP,
     EXPIRED,
+    HOME,
     HOST,
     IMPLICIT,
     IN_CLEAR,
@@ -84,6 +85,17 @@ DANGERS = (
         465,
         says=("offers no encryption (STARTTLS) on port 587", "submissions://user@mail.example.com or"),
         never=("calls itself", "If the server has it"),
+    ),
+    Row(
+        "what calls itself otherwise on 587 is the proven server of 465, which had STARTTLS before",
+        [
+            way(587, replace(OTHERS, detail=f"it offered STARTTLS on 2026-11-01; {OTHERS.detail}")),
+            way(465, name="relay.isp.example"),
+        ],
+        Situation.TAMPERED_IN_PART,
+        Blocker.NETWORK,
+        465,
+        says=("taken away on the way",),
     ),
     Row(
         "what calls itself so on port 25, too, proves nothing",
@@ -190,6 +202,15 @@ DANGERS = (
         Blocker.SETTINGS,
         notes=(Note.HINT,),
         says=("it is for a.example, b.example, c.example.",),
+    ),
+    Row(
+        "a certificate is another name's at a server that is known",
+        [way(587, MISNAMED), way(465, DROP)],
+        Situation.CERTIFICATE_NAME,
+        Blocker.SETTINGS,
+        notes=(Note.HINT, Note.IMPOSTOR),
+        around=replace(HOME, known=True),
+        says=("something on the way answers in its place",),
     ),
     Row(
         "a certificate is no name's",
