@@ -14,6 +14,7 @@ from tests.servers.street.plan import (
     FILES,
     FIREWALL_SYSCTL,
     FIREWALL_WIRES,
+    FIRMWARE,
     FIRST_WIRE,
     HOME_WIRES,
     HOST_WIRES,
@@ -54,8 +55,9 @@ async def _serve(root: Path, *, there: Mapping[str, object]) -> None:
 
 @contextmanager
 def _home(root: Path) -> Iterator[subprocess.Popen[str]]:
-    # A program finds here the interfaces of home in /sys, not those of the machine.
-    mounts: list[Sequence[str]] = [("mount", "-t", "sysfs", "sysfs", "/sys")]
+    # A program finds here the interfaces of home in /sys, not those of the machine, and no maker's name.
+    unnamed = f"test ! -d {FIRMWARE} || mount -t tmpfs tmpfs {FIRMWARE}"
+    mounts: list[Sequence[str]] = [("mount", "-t", "sysfs", "sysfs", "/sys"), ("sh", "-c", unnamed)]
     for name, text in FILES.items():
         (root / name).write_text(text)
         (root / name).chmod(0o644)

@@ -33,6 +33,9 @@ FILES: Mapping[str, str] = {
 }
 """What `home` has in /etc."""
 
+FIRMWARE = "/sys/class/dmi/id"
+"""Where a machine says who made it; `home` does not, wherever it stands."""
+
 # Routers have an address at once, and tell every time that something is prohibited.
 FIREWALL_SYSCTL: Mapping[str, int] = {
     "ipv4/ip_forward": 1,
