@@ -246,7 +246,7 @@ def test_a_closed_port_25_is_the_matter_of_a_relay_alone(road: Street) -> None:
     assert "OP25B" in " ".join(account.data["notes"])
     for told, start in zip(japanese, ("✗ メールを送信できません。", "✓ メールを送信できます。"), strict=True):
         assert told.out.startswith(start)
-        assert "出口で25番ポートが閉じられています" in told.out.replace("\n", "")
+        assert "出口で25番ポートが閉じられている" in told.out.replace("\n", "")
         assert told.err == ""
     assert [it.code for it in japanese] == [69, 0]
 
