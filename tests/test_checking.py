@@ -36,6 +36,7 @@ from portmail.timeouts import Deadline
 from portmail.transports.farewells import Farewells
 from tests.clock import run_fast
 from tests.leaks import PASSWORD, USER, Scanner
+from tests.names import found_on_loopback
 from tests.servers.dialogue import Player, play
 from tests.test_doors import run_program
 from tests.test_pool import cancelled, each_loop, run, until
@@ -53,12 +54,7 @@ def server() -> Iterator[Sandbox]:
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The name is found on loopback, what is learnt is kept in one store, and no usual ports are probed."""
-    resolve = socket.getaddrinfo
-
-    def found(host: str, *rest: Any, **options: Any) -> Any:
-        return resolve("127.0.0.1" if host == NAME and not options.get("flags") else host, *rest, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", found)
+    found_on_loopback(NAME, monkeypatch=monkeypatch)
     monkeypatch.setattr("portmail.checking.routes_to_probe", tuple)
     monkeypatch.setattr("portmail.checking.here", surroundings)
     monkeypatch.setenv("PORTMAIL_CACHE", str(tmp_path / "cache"))

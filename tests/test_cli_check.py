@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import pty
 import re
 import socket
 import stat
 import subprocess
 import sys
-import termios
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +34,7 @@ from portmail.situation import Blocker, Situation
 from tests.cases import cases
 from tests.leaks import PASSWORD, USER, Scanner
 from tests.servers.dialogue import play
+from tests.terminals import shown, terminal
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -800,21 +798,15 @@ def started(server: Sandbox, *arguments: str, stdout: int, stderr: int) -> subpr
 
 
 def test_on_a_terminal_it_is_a_table_with_colours(sandbox: Sandbox) -> None:
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
+    ours, theirs = terminal(columns=80)
     with started(sandbox, stdout=theirs, stderr=theirs) as program:
         os.close(theirs)
-        octets = b""
-        with contextlib.suppress(OSError):  # its end, on Linux
-            while more := os.read(ours, 65536):
-                octets += more
-        os.close(ours)
-    text = octets.decode()
+        text = shown(ours)
     assert program.returncode == 0, text
     assert "\x1b[32m" in text
-    shown = re.sub("\x1b\\[[0-9;]*m", "", text)
-    assert "─" in shown
-    assert max(map(len, shown.splitlines()[:-3])) <= 80
+    plain = re.sub("\x1b\\[[0-9;]*m", "", text)
+    assert "─" in plain
+    assert max(map(len, plain.splitlines()[:-3])) <= 80
 
 
 @pytest.mark.parametrize("arguments", cases([((),), (("--json",),)], daily=[((),)]))

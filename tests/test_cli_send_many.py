@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import io
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
-import termios
 import threading
 import time
 from collections import Counter
@@ -31,6 +28,7 @@ from portmail.language import Language, words
 from portmail.sandbox import Sandbox
 from tests.leaks import PASSWORD, traces
 from tests.servers.dialogue import play
+from tests.terminals import shown, terminal
 
 POSTMARK = "From me@example.org Thu Jan  1 00:00:00 2026\n"
 
@@ -733,16 +731,11 @@ def on_a_terminal(desk: Desk, *options: str) -> tuple[Told, str]:
 
     What comes on standard output meanwhile must be little: nobody reads it.
     """
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 100))
+    ours, theirs = terminal(columns=100)
     command = Command(desk, *options, stderr=theirs)
     os.close(theirs)
-    octets = b""
-    with contextlib.suppress(OSError):  # its end, on Linux
-        while more := os.read(ours, 65536):
-            octets += more
-    os.close(ours)
-    return command.result(), octets.decode()
+    text = shown(ours)
+    return command.result(), text
 
 
 def test_on_a_terminal_there_is_a_bar_and_json_goes_past_it(desk: Desk) -> None:

@@ -36,7 +36,7 @@ HOMES = {
     "log settings report diagnosis seen particulars hints case noting",
     0: "confidential phrase reply extensions cause failure errors security route candidate search timeouts "
     "header envelope addresses content submission sealing url composing offloading guarding canonical "
-    "attachment folding flattening generating certificate identity situation story spelling language",
+    "attachment folding flattening generating certificate identity situation story spelling language table",
 }
 DOORS = {
     "aiosmtplib": {"transports.smtp"},

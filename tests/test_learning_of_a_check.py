@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from portmail.settings import from_arguments
 from portmail.verdict import judge
 from tests.leaks import PASSWORD, USER
 from tests.messages import message
+from tests.names import found_on_loopback
 
 NAME = "mail.example.test"
 """A host that is not this machine, but is found there."""
@@ -38,12 +38,7 @@ QUICK = Timeouts(connect=0.5, greeting=2.0, command=2.0)
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """The name is found on loopback, what is learnt is kept in one store, and no usual ports are probed."""
-    resolve = socket.getaddrinfo
-
-    def found(host: str, *rest: Any, **options: Any) -> Any:
-        return resolve("127.0.0.1" if host == NAME and not options.get("flags") else host, *rest, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", found)
+    found_on_loopback(NAME, monkeypatch=monkeypatch)
     monkeypatch.setattr("portmail.checking.routes_to_probe", tuple)
     monkeypatch.setenv("PORTMAIL_CACHE", str(tmp_path / "cache"))
     route_memory._memory.cache_clear()

@@ -27,6 +27,7 @@ from portmail.transports.intake import WireFailed
 from portmail.transports.smtp import _without_tls
 from tests.clock import run_fast
 from tests.leaks import PASSWORD, USER
+from tests.names import found_on_loopback
 from tests.proof.certificates.ca import AUTHORITY, PAST, Issued, Wish, World, issue
 from tests.servers.dialogue import Player, play
 from tests.test_pool import cancelled, run, said, until
@@ -57,12 +58,7 @@ def tls(world: World) -> ssl.SSLContext:
 @pytest.fixture(autouse=True)
 def at_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The name is found on loopback, what was learnt is forgotten, and no other ports are probed."""
-    resolve = socket.getaddrinfo
-
-    def found(host: str, *rest: Any, **options: Any) -> Any:
-        return resolve("127.0.0.1" if host == NAME and not options.get("flags") else host, *rest, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", found)
+    found_on_loopback(NAME, monkeypatch=monkeypatch)
     monkeypatch.setattr("portmail.checking.routes_to_probe", tuple)
     route_memory._memory.cache_clear()
     yield

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import pty
 import re
 import subprocess
 import sys
-import termios
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
@@ -21,6 +19,7 @@ import pytest
 from portmail.cli.columns import Style
 from portmail.cli.terminal import _STYLES, print_table
 from portmail.reply import printable
+from tests.terminals import shown, terminal
 
 PROGRAM = """
 import sys
@@ -42,8 +41,7 @@ SEQUENCE = re.compile("\x1b\\[[0-9;]*m")
 
 def on_a_terminal(*, columns: int = 100, environ: Mapping[str, str] = MappingProxyType({})) -> str:
     """What is on a terminal on which the table is shown."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, columns))
+    ours, theirs = terminal(columns=columns)
     drawn = environ.get("TERM") != "dumb"
     subprocess.run(
         [sys.executable, "-W", "error", "-c", PROGRAM.format(drawn=drawn)],
@@ -53,12 +51,7 @@ def on_a_terminal(*, columns: int = 100, environ: Mapping[str, str] = MappingPro
         check=True,
     )
     os.close(theirs)
-    octets = b""
-    with contextlib.suppress(OSError):  # its end, on Linux
-        while more := os.read(ours, 65536):
-            octets += more
-    os.close(ours)
-    return octets.decode().replace("\r\n", "\n")
+    return shown(ours).replace("\r\n", "\n")
 
 
 def width(line: str) -> int:

@@ -24,6 +24,7 @@ from portmail.cause import Cause
 from portmail.failure import Failure, Phase
 from portmail.reply import Reply
 from portmail.route import Route
+from portmail.table import rows
 
 TABLE = "hints.csv"
 
@@ -133,14 +134,7 @@ def lines() -> tuple[Line, ...]:
 
     There are none where whoever packed the program left the table out: that must not cost the text.
     """
-    import csv
-    import pkgutil  # a tenth of the time of importlib.resources, which brings tempfile and zipfile
-
-    try:
-        text = (pkgutil.get_data("portmail", TABLE) or b"").decode("utf-8")
-    except OSError:
-        return ()
-    return tuple(sorted(map(_line, csv.DictReader(text.splitlines())), key=lambda line: -line.asked))
+    return tuple(sorted(map(_line, rows(TABLE)), key=lambda line: -line.asked))
 
 
 def _line(row: Mapping[str, str]) -> Line:

@@ -22,6 +22,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from portmail.table import rows
+
 TABLE = "hosting.csv"
 
 FIRMWARE = Path("/sys/class/dmi/id")
@@ -97,14 +99,7 @@ def _read(path: Path) -> str:
 @cache  # a cache: the table is read once, and does not change while the program runs
 def lines() -> tuple[Line, ...]:
     """All of the table; nothing where whoever packed the program left it out."""
-    import csv
-    import pkgutil  # a tenth of the time of importlib.resources, which brings tempfile and zipfile
-
-    try:
-        text = (pkgutil.get_data("portmail", TABLE) or b"").decode("utf-8")
-    except OSError:
-        return ()
-    return tuple(map(_line, csv.DictReader(text.splitlines())))
+    return tuple(map(_line, rows(TABLE)))
 
 
 def _line(row: Mapping[str, str]) -> Line:

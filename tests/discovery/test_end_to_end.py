@@ -13,7 +13,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.cases import cases
-from tests.servers.island import Done, Island
+from tests.servers.island import Island
+from tests.servers.private import Done
 
 Outcomes: TypeAlias = dict[str, dict[str, Any]]
 

@@ -24,6 +24,7 @@ from typing import NamedTuple
 from portmail.candidate import Candidate, Login, Source, Trust
 from portmail.route import Route
 from portmail.security import Security
+from portmail.table import rows
 
 TABLE = "providers.csv"
 
@@ -71,14 +72,7 @@ class Provider(NamedTuple):
 @cache  # a cache: the table is read once, and does not change while the program runs
 def providers() -> tuple[Provider, ...]:
     """All of the table; nothing where whoever packed the program left it out."""
-    import csv
-    import pkgutil  # a tenth of the time of importlib.resources, which brings tempfile and zipfile
-
-    try:
-        text = (pkgutil.get_data("portmail.discovery", TABLE) or b"").decode("utf-8")
-    except OSError:
-        return ()
-    return tuple(_provider(row) for row in csv.DictReader(text.splitlines()))
+    return tuple(_provider(row) for row in rows(TABLE, package="portmail.discovery"))
 
 
 def by_domain(domain: str) -> Provider | None:

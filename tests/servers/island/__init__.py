@@ -14,15 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 from tests.servers import postfix
 from tests.servers.island.domains import ADDRESSES, SILENT
-from tests.servers.requirements import LOOPBACK, home, logs
+from tests.servers.private import TOP, Done, ask, refused, world
+from tests.servers.requirements import LOOPBACK, logs
 
-TOP = Path(__file__).parents[3]
 PROGRAMS = ("unshare", "nsenter", "nft", "knotd", "unbound")
-PRIVATE = ("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 # What is dialed is counted before anything is blocked; a SYN is counted each time that it is sent.
 RULES = f"""\
@@ -36,14 +35,6 @@ table inet island {{
     chain block {{ type filter hook input priority 0; }}
 }}
 """
-
-
-class Done(NamedTuple):
-    """How a program ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +121,7 @@ class Island:
         return logs(self.root) + logs(self.resolver) + self.mail.log()
 
     def _ask(self, what: str) -> Any:
-        asked, answered = self.process.stdin, self.process.stdout
-        assert asked
-        assert answered
-        asked.write(f"{what}\n")
-        asked.flush()
-        return _answer(answered, self.root)
+        return ask(self.process, what, root=self.root)
 
     def _nft(self, *arguments: str) -> str:
         done = self.run("nft", *arguments)
@@ -149,55 +135,18 @@ def unavailable() -> str | None:
         return reason
     if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
         return f"an island needs {' and '.join(missing)}"
-    tried = subprocess.run(
-        (*PRIVATE, "nft", "-f", "-"), input=RULES.encode(), capture_output=True, check=False
-    )
-    said = tried.stderr.decode("utf-8", "replace").strip()
-    return f"the kernel lets nobody have a network of his own: {said}" if tried.returncode else None
+    return refused("nft", "-f", "-", rules=RULES) or None
 
 
 @contextmanager
 def island(root: Path) -> Iterator[Island]:
     """Run one in a directory of its own: see `home`. Nothing of it is alive afterwards."""
-    command = (*PRIVATE, sys.executable, "-m", __name__)
-    with home(root) as path, (path / "island.log").open("ab") as log:
-        with subprocess.Popen(
-            (*command, str(path)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            cwd=TOP,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                assert process.stdout
-                there = _answer(process.stdout, path)
-                place = Path(there["mail"])
-                mail = postfix.Postfix(LOOPBACK, {587: 587, 465: 465}, {}, place / "ca.pem", place)
-                resolver, pid = Path(there["resolver"]), _child(process.pid)
-                yield Island(path, path / "ca.pem", resolver, mail, process, pid)
-            finally:
-                _end(process)
-
-
-def _answer(stream: IO[str], root: Path) -> Any:
-    """Read one line of what is said there."""
-    if line := stream.readline():
-        return json.loads(line)
-    raise RuntimeError(f"the island is gone\n{logs(root)}")
+    with world(__name__, root=root) as (path, process, there):
+        place = Path(there["mail"])
+        mail = postfix.Postfix(LOOPBACK, {587: 587, 465: 465}, {}, place / "ca.pem", place)
+        yield Island(path, path / "ca.pem", Path(there["resolver"]), mail, process, _child(process.pid))
 
 
 def _child(pid: int) -> int:
     """Return the id, out here, of the first process in there."""
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Close its standard input, which ends it in good order; else have the kernel end it."""
-    assert process.stdin
-    process.stdin.close()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()

@@ -17,11 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tests.servers import postfix, unbound
-from tests.servers.island import PRIVATE, Done
-from tests.servers.requirements import home, logs
+from tests.servers.private import TOP, Done, ask, refused, world
+from tests.servers.requirements import logs
 from tests.servers.street.block import Block, How, matching
 from tests.servers.street.plan import FAMILIES, HOME_WIRES, MAIL, RULES, Family
 from tests.servers.street.trick import Trick, inner_port
@@ -29,7 +29,6 @@ from tests.servers.street.visit import Heard
 
 __all__ = ["Block", "Done", "Family", "Heard", "How", "Resolver", "Street", "Trick", "street", "unavailable"]
 
-TOP = Path(__file__).parents[3]
 PROGRAMS = ("unshare", "nsenter", "mount", "ip", "nft")
 _QUESTION = "iifname home meta l4proto { tcp, udp } th dport 53"
 
@@ -163,11 +162,7 @@ class Street:
             subprocess.run(command, input="\n".join(lines), text=True, check=True, timeout=10)
 
     def _ask(self, what: str) -> Any:
-        asked, answered = self.process.stdin, self.process.stdout
-        assert asked
-        assert answered
-        print(what, file=asked, flush=True)
-        return _answer(answered, self.root)
+        return ask(self.process, what, root=self.root)
 
 
 def _entering(pid: int) -> Sequence[str]:
@@ -181,43 +176,17 @@ def unavailable() -> str | None:
     if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
         return f"a street needs {' and '.join(missing)}"
     text = "ip link add home type veth peer name eth0 && exec nft -f -"
-    tried = subprocess.run(
-        (*PRIVATE, "sh", "-c", text), input=RULES.encode(), capture_output=True, check=False
-    )
-    said = tried.stderr.decode("utf-8", "replace").strip()
-    return f"the kernel lets nobody have networks of his own: {said}" if tried.returncode else None
+    return refused("sh", "-c", text, rules=RULES) or None
 
 
 @contextmanager
 def street(root: Path) -> Iterator[Street]:
     """Run one in a directory of its own: see `home`. Nothing of it is alive afterwards."""
-    command = (*PRIVATE, sys.executable, "-m", __name__)
-    with home(root) as path, (path / "street.log").open("ab") as log:
-        with subprocess.Popen(
-            (*command, str(path)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            cwd=TOP,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                assert process.stdout
-                there = _answer(process.stdout, path)
-                ca, ports = path / "ca.pem", {587: 587, 465: 465, 25: 25}
-                mail = postfix.Postfix(MAIL[4], ports, {}, ca, Path(there["mail"]))
-                firewall = _inside(process.pid, 1)
-                yield Street(path, ca, mail, process, _inside(firewall, there["home"]), firewall)
-            finally:
-                _end(process)
-
-
-def _answer(stream: IO[str], root: Path) -> Any:
-    """Read one line of what is said there."""
-    if line := stream.readline():
-        return json.loads(line)
-    raise RuntimeError(f"the street is gone\n{logs(root)}")
+    with world(__name__, root=root) as (path, process, there):
+        ca, ports = path / "ca.pem", {587: 587, 465: 465, 25: 25}
+        mail = postfix.Postfix(MAIL[4], ports, {}, ca, Path(there["mail"]))
+        firewall = _inside(process.pid, 1)
+        yield Street(path, ca, mail, process, _inside(firewall, there["home"]), firewall)
 
 
 def _inside(parent: int, pid: int) -> int:
@@ -227,13 +196,3 @@ def _inside(parent: int, pid: int) -> int:
         if any(line.startswith("NSpid:") and line.split()[-1] == str(pid) for line in lines):
             return int(child)
     raise RuntimeError(f"there is no {pid} in the street")
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Close its standard input, which ends it in good order; else have the kernel end it."""
-    assert process.stdin
-    process.stdin.close()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
