@@ -408,6 +408,7 @@ def test_a_login_is_made_by_the_way_that_is_secure_and_hides_nothing(road: Stree
     with road.redirected(587, to=Trick.STRIP):
         told = check(road, ACCOUNT, "--login")
         assert_nothing_given_away(road)
+    assert told.kinds == {way: "starttls-not-offered" if way[0] == 587 else "open" for way in ALL}, told.out
     assert told.verdict == ("insecure-in-part", "server", BY_465, 0)
     assert told.data["login"]["route"] == BY_465
     [visit] = log.logins()
