@@ -177,7 +177,7 @@ def test_only_who_looked_further_knows_that_the_host_is_there(road: Street) -> N
     with road.blocked(*(Block(port, how=How.DROP) for port in (587, 465))):
         running = begin(road, "check", ACCOUNT, "--json"), begin_send(road, ACCOUNT, "--timeout", "3")
         checked, sent = (it.told() for it in running)
-    assert checked.verdict == ("blocked", "network", None, 69)
+    assert checked.verdict == ("no-mail-port", "unknown", None, 69)
     assert checked.data["verdict"].startswith(f"{HOST} is there, but does not answer on ports 587 and 465")
     assert sent.lines[1].startswith(f"{HOST} does not answer on ports 587 and 465")
     assert sent.code == 69
