@@ -75,8 +75,8 @@ def _reduced(self: Secret, _protocol: object) -> tuple[Any, ...]:
 _INIT = Confidential.__init__
 
 
-def _open_hearted(self: Confidential, line: bytes, *, shown: str, mask: Mask) -> None:
-    _INIT(self, line, shown=f"{shown} {line!r}", mask=mask)
+def _open_hearted(self: Confidential, line: bytes, *, shown: str, **told: Any) -> None:
+    _INIT(self, line, shown=f"{shown} {line!r}", **told)
 
 
 _MASK = Mask.__init__
