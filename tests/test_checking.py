@@ -38,7 +38,7 @@ from tests.clock import run_fast
 from tests.leaks import PASSWORD, USER, Scanner
 from tests.names import found_on_loopback
 from tests.servers.dialogue import Player, play
-from tests.test_doors import run_program
+from tests.test_doors import told_while_it_goes_down
 from tests.test_pool import cancelled, each_loop, run, until
 from tests.test_probing import HELLO, NAME, QUICK, STARTTLS, nothing_confidential
 
@@ -620,20 +620,7 @@ def test_it_says_nothing_on_connections_that_are_there_already(server: Sandbox) 
 
 
 def test_the_interpreter_goes_down_and_that_is_told(sandbox: Sandbox) -> None:
-    program = """
-        import os, portmail
-        class Last:
-            def __init__(self):
-                self.mail, self.error = portmail.Submitter.from_env(), portmail.Unreachable
-                self.write = os.write
-            def __del__(self):
-                try:
-                    self.mail.check()
-                except self.error:
-                    self.write(1, b"told")
-        last = Last()
-    """
-    assert run_program(program, sandbox) == "told"
+    assert told_while_it_goes_down("check()", sandbox) == "told"
 
 
 def test_one_that_is_cancelled_while_it_logs_in_leaves_nothing(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from portmail.sandbox import Sandbox
 from tests.leaks import PASSWORD, USER
 from tests.messages import message
 from tests.servers.dialogue import Player, play
-from tests.test_doors import ctrl_c, run_program, submitter
+from tests.test_doors import ctrl_c, run_program, submitter, told_while_it_goes_down
 from tests.test_log import events, recorded
 from tests.test_pool import (
     ACCEPT,
@@ -595,22 +595,7 @@ def test_it_works_in_an_atexit_handler(sandbox: Sandbox) -> None:
 
 
 def test_what_is_asked_while_the_interpreter_goes_down_is_told(sandbox: Sandbox) -> None:
-    program = """
-        import os, portmail
-        class Last:
-            def __init__(self):
-                self.mail, self.error = portmail.Submitter.from_env(), portmail.Unreachable
-                self.write = os.write
-            def __del__(self):
-                try:
-                    self.mail.connect()
-                except self.error:
-                    self.write(1, b"told")
-                except Exception:
-                    self.write(1, b"foreign")
-        last = Last()
-    """
-    assert run_program(program, sandbox) == "told"
+    assert told_while_it_goes_down("connect()", sandbox) == "told"
 
 
 def test_a_callable_that_asks_its_own_submitter_is_told_so(sandbox: Sandbox) -> None:

@@ -148,6 +148,26 @@ def test_it_survives_fork(used_before: bool, sandbox: Sandbox) -> None:
     assert len(sandbox.messages) == 3 + used_before
 
 
+def told_while_it_goes_down(call: str, sandbox: Sandbox) -> str:
+    """What becomes of a call of a submitter when the interpreter is on its way out."""
+    program = f"""
+        import os, portmail
+        class Last:
+            def __init__(self):
+                self.mail, self.error = portmail.Submitter.from_env(), portmail.Unreachable
+                self.write = os.write
+            def __del__(self):
+                try:
+                    self.mail.{call}
+                except self.error:
+                    self.write(1, b"told")
+                except Exception:
+                    self.write(1, b"foreign")
+        last = Last()
+    """
+    return run_program(program, sandbox)
+
+
 def run_program(text: str, sandbox: Sandbox, *, expect: int = 0) -> str:
     """Run a program of its own, with warnings as errors, against the sandbox."""
     environ = {"PORTMAIL_URL": sandbox.url, "PORTMAIL_CA": str(sandbox.ca), "PATH": os.environ["PATH"]}
