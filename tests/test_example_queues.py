@@ -23,6 +23,7 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 from redis import Redis
+from rq import Queue
 from rq.job import Job
 from rq.results import Result
 
@@ -313,7 +314,8 @@ def test_a_celery_task_never_waits_longer_than_redis_waits_for_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = example("celery_task", house, monkeypatch)
-    visible_again = task.app.connection_for_write().default_channel.visibility_timeout
+    with task.app.connection_for_write() as connection:
+        visible_again = connection.default_channel.visibility_timeout
     assert task.soon(10 * visible_again) < visible_again
     assert task.soon(12.5) == 12.5
 
@@ -326,10 +328,11 @@ def test_an_rq_job_leaves_the_rest_to_a_job_for_later(
     letter = portmail.sealed(order("ann@example.org", "bob@example.org"))
     assert job.deliver(letter) == "<one@example.com>"
     assert house.arrived().recipients == ("ann@example.org",)
-    [job_id] = job.mails().scheduled_job_registry.get_job_ids()
-    rest = Job.fetch(job_id, connection=job.mails().connection)
-    assert rest.args[0] == {**letter, "recipients": ["bob@example.org"]}
-    assert rest.func
-    assert rest.func(*rest.args) == "<one@example.com>"
-    assert house.arrived().recipients == ("bob@example.org",)
-    rest.delete()
+    with Redis.from_url(house.broker) as connection:
+        [job_id] = Queue(connection=connection).scheduled_job_registry.get_job_ids()
+        rest = Job.fetch(job_id, connection=connection)
+        assert rest.args[0] == {**letter, "recipients": ["bob@example.org"]}
+        assert rest.func
+        assert rest.func(*rest.args) == "<one@example.com>"
+        assert house.arrived().recipients == ("bob@example.org",)
+        rest.delete()

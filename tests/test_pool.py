@@ -886,7 +886,7 @@ def test_a_session_that_is_not_needed_says_goodbye_although_another_one_is_used(
             while len(relay.sessions) < 2:
                 await asyncio.gather(*(mail.send(octets(number)) for number in range(20)))
             async with asyncio.timeout(3):
-                while not any(session.commands[-1] == "QUIT" for session in relay.sessions):
+                while not any(session.commands[-1:] == ("QUIT",) for session in relay.sessions):
                     await mail.send(octets("one"))
                     await asyncio.sleep(0.05)
 
