@@ -20,7 +20,6 @@ from portmail import Cause, Phase, Route, Security, Timeouts, route_memory
 from portmail.case import Surroundings
 from portmail.checking import PATIENCE, Check, routes_to_probe
 from portmail.cli.check_report import report_as_data, show
-from portmail.dialing import Address
 from portmail.discovery.providers import providers
 from portmail.errors import CredentialsUnusable
 from portmail.failure import Failure, RouteFailed
@@ -208,9 +207,9 @@ def test_a_resolver_and_a_server_that_are_slow_are_not_called_down_or_blocked(
 ) -> None:
     """On a clock that jumps: six seconds for the name, three for TCP, twelve for the greeting."""
 
-    async def slowly(_route: Route) -> list[Address]:
+    async def slowly(_route: Route) -> list[tuple[Any, ...]]:
         await asyncio.sleep(6)
-        return [Address(socket.AF_INET, ("127.0.0.1", 0))]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))]
 
     async def connect(_addresses: Any, *, seconds: float) -> socket.socket:
         async with asyncio.timeout(seconds):
@@ -223,7 +222,7 @@ def test_a_resolver_and_a_server_that_are_slow_are_not_called_down_or_blocked(
             await asyncio.sleep(12)
         raise RouteFailed(Failure(Phase.EHLO, Cause.SURPRISE, "it spoke"))
 
-    monkeypatch.setattr("portmail.checking.resolve", slowly)
+    monkeypatch.setattr("portmail.dialing._getaddrinfo", slowly)
     monkeypatch.setattr("portmail.checking.connect", connect)
     monkeypatch.setattr("portmail.probing.connect", connect)
     monkeypatch.setattr("portmail.probing.greeted", greeted)
@@ -236,15 +235,15 @@ def test_a_resolver_and_a_server_that_are_slow_are_not_called_down_or_blocked(
 def test_a_name_without_an_address_took_as_long_as_its_resolver_did(
     answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def asked(_route: Route) -> list[Address]:
+    async def asked(_route: Route) -> None:
         await asyncio.sleep(3 if answer == "no such name" else 99)
-        raise RouteFailed(Failure(Phase.CONNECT, Cause.NAME_NOT_FOUND, NAME))
+        raise socket.gaierror(socket.EAI_NONAME, answer)
 
     async def scenario() -> Report:
         monkeypatch.setattr(time, "monotonic", asyncio.get_running_loop().time)
         return await Check(from_arguments(routes=[Route(NAME, 587, PLAIN)])).check(login=False)
 
-    monkeypatch.setattr("portmail.checking.resolve", asked)
+    monkeypatch.setattr("portmail.dialing._getaddrinfo", asked)
     report = run_fast(scenario())
     monkeypatch.undo()
     [probe] = report.probes

@@ -13,7 +13,7 @@ import portmail
 from portmail.case import Surroundings
 from portmail.cause import Cause
 from portmail.checking import LIFE, Check
-from portmail.dialing import Address
+from portmail.dialing import Address, resolve
 from portmail.failure import Failure, Phase, RouteFailed
 from portmail.report import Report
 from portmail.route import Route
@@ -34,7 +34,7 @@ SIX = Address(socket.AF_INET6, ("2001:db8::25", 25, 0, 0))
 def somewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is online, in nobody's cloud; `resolve` finds both families."""
 
-    async def both(_route: Route) -> list[Address]:
+    async def both(_route: Route, **_: float) -> list[Address]:
         return [SIX, FOUR]
 
     def here(**told: Any) -> Surroundings:
@@ -83,13 +83,12 @@ def asked(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Report:
     return report
 
 
-async def _never(_route: Route) -> list[Address]:
+async def _never(_route: Route) -> None:
     await asyncio.sleep(99)
-    return [FOUR]
 
 
-async def _not_now(route: Route) -> list[Address]:
-    raise RouteFailed(Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, route.host))
+async def _not_now(_route: Route) -> None:
+    raise socket.gaierror(socket.EAI_AGAIN, "try again")
 
 
 @pytest.mark.parametrize("resolver", [_never, _not_now], ids=["silent", "failing"])
@@ -98,7 +97,8 @@ def test_where_names_are_not_resolved_nobody_is_dialled_and_nobody_logs_in(
 ) -> None:
     """The domain of an address is no server: nobody named it, and nobody approved it."""
     dialled = dials(monkeypatch, rest=Cause.REFUSED)
-    monkeypatch.setattr("portmail.checking.resolve", resolver)
+    monkeypatch.setattr("portmail.checking.resolve", resolve)
+    monkeypatch.setattr("portmail.dialing._getaddrinfo", resolver)
     report = asked(monkeypatch, portmail.DiscoveryIncomplete("no answer"))
     assert report.diagnosis.situation is Situation.RESOLVER_DOWN
     assert {it.kind for it in report.probes} == {"resolver-failed"}
@@ -159,7 +159,7 @@ def test_where_a_way_is_open_nobody_waits_for_what_only_shows_that_the_host_is_a
         await asyncio.sleep(seconds)
         raise RouteFailed(Failure(Phase.CONNECT, Cause.TIMED_OUT))
 
-    async def own(_route: Route) -> list[Address]:
+    async def own(_route: Route, **_: float) -> list[Address]:
         return [Address(socket.AF_INET, ("127.0.0.1", 0))]
 
     monkeypatch.setattr("portmail.checking.connect", silent)

@@ -188,7 +188,7 @@ def addresses_that(
 ) -> list[socket.socket]:
     made: list[socket.socket] = []
 
-    async def resolve(_route: Route) -> list[Address]:
+    async def resolve(_route: Route, **_: float) -> list[Address]:
         return [Address(socket.AF_INET6 if ":" in row[0] else socket.AF_INET, (row[0], 587)) for row in rows]
 
     async def connect(address: Address) -> socket.socket:

@@ -78,10 +78,7 @@ async def _nobody_answers(domain: str, *, error: DiscoveryError) -> Failure | No
     if not isinstance(error, DiscoveryIncomplete):
         return None
     try:
-        async with asyncio.timeout(_NAME):
-            await resolve(anonymous_routes(domain)[0])
-    except TimeoutError:
-        return Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{domain} after {_NAME:.1f} s")
+        await resolve(anonymous_routes(domain)[0], seconds=_NAME)
     except RouteFailed as exc:
         return exc.failure if exc.failure.cause is Cause.RESOLVER_FAILED else None
     return None
@@ -179,13 +176,9 @@ class Check:
     async def _resolved(self, host: str) -> _Resolved:
         seconds, started = self._deadline.seconds(Phase.CONNECT), time.monotonic()
         try:
-            async with asyncio.timeout(seconds):
-                return _Resolved(await resolve(anonymous_routes(host)[0]))
+            return _Resolved(await resolve(anonymous_routes(host)[0], seconds=seconds))
         except RouteFailed as exc:
-            failure = exc.failure
-        except TimeoutError:
-            failure = Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{host} after {seconds:.1f} s")
-        return _Resolved([], failure, time.monotonic() - started)
+            return _Resolved([], exc.failure, time.monotonic() - started)
 
     def _probing(self, way: Way) -> Probing:
         return Probing(

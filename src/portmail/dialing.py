@@ -94,12 +94,7 @@ async def dial(route: Route, *, seconds: float) -> socket.socket:
         RouteFailed: in phase CONNECT, with the kind of failure and what each address said.
     """
     end = time.monotonic() + seconds
-    try:
-        async with asyncio.timeout(seconds):
-            addresses = await resolve(route)
-    except TimeoutError:
-        failure = Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{route.host} after {seconds:.1f} s")
-        raise RouteFailed(failure) from None
+    addresses = await resolve(route, seconds=seconds)
     return await connect(interleaved(addresses), seconds=max(0.0, end - time.monotonic()))
 
 
@@ -135,14 +130,18 @@ def own_name(sock: socket.socket) -> str:
     return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
 
-async def resolve(route: Route) -> list[Address]:
+async def resolve(route: Route, *, seconds: float) -> list[Address]:
     """The host's addresses, in the order the system prefers them.
 
     Raises:
-        RouteFailed: the name does not exist, or could not be resolved just now.
+        RouteFailed: the name does not exist, or could not be resolved just now, or in this time.
     """
     try:
-        found = await _getaddrinfo(route)
+        async with asyncio.timeout(seconds):
+            found = await _getaddrinfo(route)
+    except TimeoutError:
+        failure = Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{route.host} after {seconds:.1f} s")
+        raise RouteFailed(failure) from None
     except (socket.gaierror, UnicodeError) as exc:
         known = exc.errno if isinstance(exc, socket.gaierror) else None
         cause = _UNRESOLVED.get(known or 0, Cause.NAME_NOT_FOUND)
