@@ -283,8 +283,9 @@ def test_what_this_machine_itself_says_is_told_in_its_words(
     [
         (OSError(errno.EMFILE, "Too many open files"), Cause.FAULT, "mail.example.com (Too many open files)"),
         (socket.gaierror(socket.EAI_MEMORY, "x"), Cause.FAULT, "mail.example.com"),
+        (TimeoutError(errno.ETIMEDOUT, "Timed out"), Cause.FAULT, "mail.example.com (Timed out)"),
     ],
-    ids=["EMFILE", "EAI_MEMORY"],
+    ids=["EMFILE", "EAI_MEMORY", "ETIMEDOUT"],
 )
 def test_a_name_that_is_not_asked_for_lack_of_means_says_nothing_of_the_resolver(
     error: OSError, cause: Cause, words: str, monkeypatch: pytest.MonkeyPatch

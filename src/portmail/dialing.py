@@ -138,17 +138,23 @@ async def resolve(route: Route, *, seconds: float) -> list[Address]:
     """
     try:
         async with asyncio.timeout(seconds):
-            found = await _getaddrinfo(route)
+            found = await _resolved(route)
     except TimeoutError:
         failure = Failure(Phase.CONNECT, Cause.RESOLVER_FAILED, f"{route.host} after {seconds:.1f} s")
         raise RouteFailed(failure) from None
+    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
+
+
+async def _resolved(route: Route) -> list[tuple[Any, ...]]:
+    """What the system says. A timeout of its own is not ours, and is told in its words."""
+    try:
+        return await _getaddrinfo(route)
     except (socket.gaierror, UnicodeError) as exc:
         known = exc.errno if isinstance(exc, socket.gaierror) else None
         cause = _UNRESOLVED.get(known or 0, Cause.NAME_NOT_FOUND)
         raise RouteFailed(Failure(Phase.CONNECT, cause, route.host)) from None
     except OSError as exc:
         raise RouteFailed(Failure(Phase.CONNECT, Cause.FAULT, f"{route.host} ({exc.strerror})")) from None
-    return [Address(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 
 async def _getaddrinfo(route: Route) -> list[tuple[Any, ...]]:
