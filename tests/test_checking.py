@@ -40,6 +40,7 @@ from tests.servers.dialogue import Player, play
 from tests.test_doors import told_while_it_goes_down
 from tests.test_pool import cancelled, each_loop, run, until
 from tests.test_probing import HELLO, NAME, QUICK, STARTTLS, nothing_confidential
+from tests.test_route_memory import is_blocked
 
 PLAIN, TLS = Security.STARTTLS, Security.IMPLICIT_TLS
 
@@ -775,7 +776,7 @@ def test_the_route_that_was_open_is_the_first_for_the_next_message(server: Sandb
     wishes = account(server, timeouts=Timeouts(connect=0.2, greeting=2, command=2))
     assert checked(**wishes).can_send
     settings = from_arguments(**wishes)
-    assert memory().is_blocked(server.port(587))
+    assert is_blocked(memory(), server.port(587))
     ordered = memory().ordered(settings.routes, account=Account.of(settings))
     assert ordered == [*reversed(routes(server))]
     route_memory._memory.cache_clear()  # another program
@@ -792,7 +793,7 @@ def test_a_check_without_an_open_way_teaches_nothing(stop: str, server: Sandbox)
     assert not checked(**account(server)).can_send
     settings = from_arguments(**account(server))
     assert memory().ordered(settings.routes, account=Account.of(settings)) == [*routes(server)]
-    assert not memory().is_blocked(server.port(587))
+    assert not is_blocked(memory(), server.port(587))
 
 
 def test_starttls_that_was_there_before_is_told_as_taken_away(server: Sandbox) -> None:

@@ -25,6 +25,7 @@ from portmail.verdict import judge
 from tests.leaks import PASSWORD, USER
 from tests.messages import message
 from tests.names import found_on_loopback
+from tests.test_route_memory import is_blocked
 
 NAME = "mail.example.test"
 """A host that is not this machine, but is found there."""
@@ -60,7 +61,7 @@ def ordered(*routes: Route) -> list[Route]:
 
 
 def blocked() -> list[int]:
-    return [port for port in (587, 465) if memory().is_blocked(port)]
+    return [port for port in (587, 465) if is_blocked(memory(), port)]
 
 
 def probe(route: Route, family: int, cause: Cause | None, *, used: bool = True) -> Probe:
@@ -184,6 +185,6 @@ def test_a_check_teaches_what_a_message_teaches(
                 else:
                     assert mail.check().can_send
             route_memory._memory.cache_clear()
-            learnt.append((ordered(*routes), [memory().is_blocked(route.port) for route in routes]))
+            learnt.append((ordered(*routes), [is_blocked(memory(), route.port) for route in routes]))
     assert learnt[0] == learnt[1]
     assert (learnt[0][0] != [*routes]) is (stop == "block")

@@ -176,10 +176,6 @@ class RouteMemory:
             blocked = {it: self._is_blocked(it.port, network=network, now=now) for it in routes}
             routes.sort(key=lambda it: (str(it) != good, blocked[it]))
 
-    def is_blocked(self, port: int) -> bool:
-        """Whether connections to this port were found to be blocked lately, in the network of now."""
-        return self._is_blocked(port, network=self._network(), now=float(self._clock()))
-
     def _is_blocked(self, port: int, *, network: str, now: float) -> bool:
         found = self._blocked.read((network, str(port)))
         return found is not None and found.holds(now)
