@@ -146,9 +146,15 @@ def rq_worker(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def celery(house: House) -> Iterator[Celery]:
-    """How a program asks what became of a task."""
+    """How a program asks what became of a task.
+
+    An app that is closed keeps the connections of its results; the garbage collector complains, or not.
+    """
     with Celery(broker=house.broker, backend=house.broker) as app:
         yield app
+        results: Any = app.backend
+        results.result_consumer.stop()
+        results.client.connection_pool.disconnect()
 
 
 def two_at_once() -> Callable[[], float]:
