@@ -15,6 +15,8 @@ A worker forks a process for each job, so each has a submitter of its own. Where
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from email.message import EmailMessage
 from math import ceil
@@ -42,18 +44,22 @@ def deliver(letter: portmail.Sealed) -> str | Retry:
         log.warning("%s: refused: %s: %s", receipt.message_id, address, reply)
     if later := [address for address, reply in receipt.refused.items() if reply.transient]:
         rest = {**letter, "recipients": later}
-        mails().enqueue_in(timedelta(minutes=5), JOB, rest, description=f"the rest of {receipt.message_id}")
+        with mails() as queue:
+            queue.enqueue_in(timedelta(minutes=5), JOB, rest, description=f"the rest of {receipt.message_id}")
     return receipt.message_id
 
 
-def mails() -> Queue:
-    return Queue(connection=Redis.from_url(os.environ["RQ_REDIS_URL"]))
+@contextmanager
+def mails() -> Iterator[Queue]:
+    with Redis.from_url(os.environ["RQ_REDIS_URL"]) as connection:
+        yield Queue(connection=connection)
 
 
 def enqueue(message: EmailMessage) -> str:
     """Queue it as plain data, with a Message-ID. What cannot travel is told here."""
     letter = portmail.sealed(message)
-    mails().enqueue(JOB, letter, description=letter["message_id"])  # else RQ's log tells what is in it
+    with mails() as queue:
+        queue.enqueue(JOB, letter, description=letter["message_id"])  # else RQ's log tells what is in it
     return letter["message_id"]
 
 

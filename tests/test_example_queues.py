@@ -23,7 +23,6 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 from redis import Redis
-from rq import Queue
 from rq.job import Job
 from rq.results import Result
 
@@ -334,9 +333,9 @@ def test_an_rq_job_leaves_the_rest_to_a_job_for_later(
     letter = portmail.sealed(order("ann@example.org", "bob@example.org"))
     assert job.deliver(letter) == "<one@example.com>"
     assert house.arrived().recipients == ("ann@example.org",)
-    with Redis.from_url(house.broker) as connection:
-        [job_id] = Queue(connection=connection).scheduled_job_registry.get_job_ids()
-        rest = Job.fetch(job_id, connection=connection)
+    with job.mails() as mails:
+        [job_id] = mails.scheduled_job_registry.get_job_ids()
+        rest = Job.fetch(job_id, connection=mails.connection)
         assert rest.args[0] == {**letter, "recipients": ["bob@example.org"]}
         assert rest.func
         assert rest.func(*rest.args) == "<one@example.com>"
